@@ -1,0 +1,2 @@
+//! ingero
+fn main() { }

@@ -1,0 +1,2 @@
+//! The recorder. It does not record yet.
+fn main() { }
