@@ -1,1 +1,7 @@
-//! ingero
+//! Ingero: finds, and proves from a stored trace, why a GPU server is slow.
+#![forbid(unsafe_code)]
+
+pub mod lang;
+pub mod source;
+pub mod trace;
+pub mod unit;

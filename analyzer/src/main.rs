@@ -1,2 +1,2 @@
 //! ingero
-fn main() { }
+fn main() {}

@@ -1,2 +1,2 @@
 //! The recorder. It does not record yet.
-fn main() { }
+fn main() {}
