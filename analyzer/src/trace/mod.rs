@@ -1,3 +1,13 @@
-//! Traces.
+//! Traces: what a file can hold, how it is read, written and held in memory.
 
 pub mod catalogue;
+pub mod model;
+
+pub use model::{Lane, Node, NodeIdx, ProcIdx, Process, Rows, Stored, Thread, ThreadIdx, Trace};
+
+/// Tables and columns of a trace file, as our writers make them.
+pub const SCHEMA_SQL: &str = include_str!("schema.sql");
+/// Rows of the lookup tables.
+pub const OPS_SQL: &str = include_str!("ops.sql");
+/// Indexes, to be built after the last insert.
+pub const INDEXES_SQL: &str = include_str!("indexes.sql");
