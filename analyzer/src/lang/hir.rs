@@ -7,43 +7,7 @@ use crate::source::{SourceFile, SourceId, Span};
 use crate::trace::catalogue::{Field, Key, Op, Source, State, SystemField, TraceFact};
 use crate::unit::{Dim, Num, Style};
 
-/// How bad a diagnosis is. The order is the order of badness.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, schemars::JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Severity {
-    /// Worth knowing, no harm shown.
-    Info,
-    /// Little harm.
-    Low,
-    /// Harm that users may notice. The default.
-    #[default]
-    Medium,
-    /// Harm that users notice.
-    High,
-    /// The service is not doing its job.
-    Critical,
-}
-
-impl Severity {
-    /// All, from harmless to worst, with their names in rules.
-    pub const ALL: [(Self, &'static str); 5] = [
-        (Self::Info, "info"),
-        (Self::Low, "low"),
-        (Self::Medium, "medium"),
-        (Self::High, "high"),
-        (Self::Critical, "critical"),
-    ];
-
-    /// By name.
-    pub fn by_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|(_, n)| *n == name).map(|(s, _)| s)
-    }
-
-    /// The name in rules.
-    pub fn name(self) -> &'static str {
-        Self::ALL.into_iter().find(|(s, _)| *s == self).map_or("", |(_, n)| n)
-    }
-}
+pub use crate::diagnosis::Severity;
 
 /// All rules and tests of one run.
 #[derive(Clone, Debug, Default)]
