@@ -97,6 +97,11 @@ pub struct Node {
     pub rows_missing: u64,
     /// Calls counted but deliberately not stored.
     pub not_stored: u64,
+    /// Operations that this node has rows of (anywhere, not only in the window), sorted; derived ones
+    /// too, where the trace can show them at all.
+    pub ops: Vec<Op>,
+    /// Whether our recorder or simulator wrote it.
+    pub ours: bool,
 }
 
 /// Which events of a node became rows.
@@ -380,6 +385,41 @@ impl Lane {
     /// The `i`-th interval.
     pub fn interval(&self, i: usize) -> Interval {
         Interval::new(self.start[i], self.start[i].saturating_add(self.dur[i]))
+    }
+
+    /// Keeps the events whose entry is true.
+    pub fn retain(&mut self, keep: &[bool]) {
+        fn column<T>(column: &mut Vec<T>, keep: &[bool]) {
+            let mut i = 0;
+            column.retain(|_| {
+                i += 1;
+                keep.get(i - 1).copied().unwrap_or(false)
+            });
+        }
+        if keep.iter().all(|&k| k) {
+            return;
+        }
+        column(&mut self.start, keep);
+        column(&mut self.dur, keep);
+        column(&mut self.row, keep);
+        column(&mut self.bytes, keep);
+        column(&mut self.direction, keep);
+        column(&mut self.flags, keep);
+        column(&mut self.ret, keep);
+        column(&mut self.stream, keep);
+        column(&mut self.gpu, keep);
+        column(&mut self.rank, keep);
+        column(&mut self.cgroup, keep);
+        column(&mut self.runnable, keep);
+        column(&mut self.uninterruptible, keep);
+        column(&mut self.preemptor, keep);
+        column(&mut self.prev_tid, keep);
+        column(&mut self.name, keep);
+        column(&mut self.prompt_tokens, keep);
+        column(&mut self.output_tokens, keep);
+        column(&mut self.behind_heavier, keep);
+        column(&mut self.n_heavier, keep);
+        column(&mut self.xid, keep);
     }
 
     /// Flag bits of the `i`-th event.
