@@ -2,6 +2,7 @@
 
 pub mod catalogue;
 pub mod model;
+pub mod writer;
 
 pub use model::{Lane, Node, NodeIdx, ProcIdx, Process, Rows, Stored, Thread, ThreadIdx, Trace};
 
