@@ -121,7 +121,7 @@ fn one(stage: &mut Stage<'_>, actor: &mut Actor, kind: &Kind) {
     let o = stage.ops;
     let sched = kind.op == o.switch;
     let (arg0, arg1) = if kind.op == o.launch || kind.op == o.cu_launch {
-        (0x55d4_0000_0000 + actor.rng.between(0, 255) * 0x40, 0)
+        (0x48_0000 + actor.rng.between(0, 255) * 0x40, 0)
     } else if kind.op == o.memcpy_async {
         (1 << actor.rng.between(6, 23), actor.rng.between(1, 3))
     } else if sched {
@@ -135,7 +135,7 @@ fn one(stage: &mut Stage<'_>, actor: &mut Actor, kind: &Kind) {
     };
     let owner = if sched { t.tid } else { t.pid };
     let event = Event::new(kind.op, owner, t.tid, t.now, dur).args(arg0, arg1);
-    stage.push(event.comm(t.comm), None);
+    stage.push(event, None);
     t.now += dur;
 }
 
@@ -143,10 +143,10 @@ fn one(stage: &mut Stage<'_>, actor: &mut Actor, kind: &Kind) {
 fn plant(stage: &mut Stage<'_>, actor: &mut Actor) -> Result<(), WriteError> {
     let t = &mut actor.thread;
     let off = Event::new(stage.ops.switch, t.tid, t.tid, t.now, STALL);
-    stage.push(off.comm(t.comm), None);
+    stage.push(off, None);
     let start = t.now;
     t.now += STALL + MS;
-    stage.call(t, stage.ops.launch, SLOW, 0x55d4_0000_0000, 0);
+    stage.call(t, stage.ops.launch, SLOW, 0x48_0000, 0);
     actor.due = t.now;
     stage.writer().truth(&TruthRow {
         kind: "cause",

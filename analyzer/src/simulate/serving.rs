@@ -88,7 +88,7 @@ impl Server {
         while t.now < EPOCH + 2_900 * MS {
             let dur = server.rng.log_normal(900 * US, 0.8);
             let read = Event::new(stage.ops.block_read, t.pid, t.tid, t.now + 10 * US, dur);
-            stage.push(read.args(256, 8 * t.now.rem_euclid(1 << 30)).comm(t.comm), None);
+            stage.push(read.args(256, 8 * t.now.rem_euclid(1 << 30)), None);
             stage.off_cpu(t, dur + 30 * US, Off::Io);
             t.now += server.rng.around(40 * MS, 10 * MS);
         }
@@ -140,7 +140,7 @@ impl Server {
                 stage.off_cpu(t, dur, Off::Preempted(NEIGHBOUR));
                 t.now += 5 * US;
             }
-            // Kernels 0 and 16 and 32 are also seen at the driver; a tail launch uses another.
+            // Kernel 0 is also seen at the driver; a tail launch uses another.
             let kernel = self.launches % KERNELS;
             self.launches += 1;
             let tail = s.tails > 0 && (i + 1) * s.tails / n > i * s.tails / n;
@@ -242,7 +242,7 @@ impl Server {
         let dur = self.rng.around(40 * US, 15 * US);
         let io = &self.api_io;
         let event = Event::new(stage.ops.recv, io.pid, API + 32, arrival, dur);
-        stage.push(event.args(23, 220 + 4 * prompt).comm("uvicorn"), None);
+        stage.push(event.args(23, 220 + 4 * prompt), None);
     }
 }
 
@@ -406,7 +406,7 @@ fn busy_engine(
     stint: Stint,
 ) -> Result<((i64, i64), (i64, i64)), WriteError> {
     let ms = |v: i64| begin + v * MS;
-    let mut run = |stage: &mut Stage<'_>, server: &mut Server, from, until, launches, tails, preemptions| {
+    let run = |stage: &mut Stage<'_>, server: &mut Server, from, until, launches, tails, preemptions| {
         let mut s = Stretch::new(ms(from), ms(until), launches);
         s.tails = tails;
         s.stint = Some(stint);
@@ -449,8 +449,9 @@ fn busy_engine(
         };
         let beside = stint == Stint::Beside;
         let (stall_ms, before) = if beside { (4_299, 240) } else { (4_250, 200) };
-        run(stage, server, 4_000, stall_ms, before, 4, 3)?;
+        run(stage, server, 4_000, stall_ms, before, 4, 0)?;
         let t = &mut server.engine;
+        debug_assert!(t.now <= ms(stall_ms));
         t.now = ms(stall_ms);
         stall = (t.now, t.now + STALL);
         stage.off_cpu(t, STALL, why);

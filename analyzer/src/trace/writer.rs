@@ -410,7 +410,8 @@ struct Insert {
 
 impl Insert {
     fn new(table: &str, columns: &str, row: &str) -> Self {
-        let head = format!("INSERT INTO {table}({columns}) VALUES ");
+        // OR FAIL: without it SQLite keeps copies of pages, to undo the rows of a statement that fails.
+        let head = format!("INSERT OR FAIL INTO {table}({columns}) VALUES ");
         let mut many = head.clone();
         for i in 0..BATCH {
             if i > 0 {
@@ -1009,6 +1010,8 @@ impl Writer {
         self.write_aggregates()?;
         self.conn()
             .execute_batch("COMMIT")
+            // Sorting in chunks that fit into the processor's cache is faster than all at once.
+            .and_then(|()| self.conn().execute_batch("PRAGMA cache_size=-2048"))
             .and_then(|()| self.conn().execute_batch(INDEXES_SQL))
             .map_err(|e| self.error(e))
     }
