@@ -8,6 +8,7 @@ mod error;
 mod identity;
 pub mod model;
 mod reader;
+pub mod writer;
 
 pub use error::TraceError;
 pub use model::{Lane, Node, NodeIdx, ProcIdx, Process, Rows, Stored, Thread, ThreadIdx, Trace};
