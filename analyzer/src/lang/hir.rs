@@ -71,6 +71,8 @@ pub struct Rule {
     pub fixes: Vec<(Template, Option<Cond>)>,
     /// Known exceptions: the reason and the condition under which the rule does not speak.
     pub excepts: Vec<(String, Cond)>,
+    /// What was filled in because the rule does not say it, in words, for `explain`.
+    pub defaults: Vec<String>,
 }
 
 /// A condition. Truth has three values.
