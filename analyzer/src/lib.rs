@@ -3,6 +3,7 @@
 
 pub mod diagnosis;
 pub mod lang;
+pub mod report;
 pub mod source;
 pub mod trace;
 pub mod unit;
