@@ -527,11 +527,11 @@ pub(crate) fn hostile() -> Analysis {
     d.explains = vec![0, 7];
     "A_RULE_WITH_A_NAME_THAT_IS_LONGER_THAN_ANY_COLUMN_OF_THE_SUMMARY_CAN_BE".clone_into(&mut d.rule);
     d.key.process = Some("\x1b[2J\u{202e}evil|name`".to_owned());
-    d.message =
-        "a\tb\r<script> 一二三四五六七八九十一二三四五六七八九十一二三四五六七八九十一二三四五六七八九十".to_owned();
+    "a\tb\r<script> 一二三四五六七八九十一二三四五六七八九十一二三四五六七八九十一二三四五六七八九十"
+        .clone_into(&mut d.message);
     d.evidence[0].value = Measured::Unknown;
     d.evidence[1].value = Measured::Between(None, Some(Num::int(i128::MAX)));
     d.evidence[2].witnesses[0].detail = "x".repeat(300);
-    d.evidence[2].witnesses[0].thread = "a very long name of a thread that has no end".to_owned();
+    "a very long name of a thread that has no end".clone_into(&mut d.evidence[2].witnesses[0].thread);
     a
 }
