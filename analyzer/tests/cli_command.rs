@@ -1,5 +1,7 @@
 //! The command as a shell sees it: exit codes and streams.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 use std::fs;
 
 use assert_cmd::Command;

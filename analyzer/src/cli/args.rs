@@ -12,8 +12,8 @@ use crate::diagnosis::Severity;
 #[derive(Debug, Parser)]
 #[command(name = "ingero", version, max_term_width = 100, after_help = AFTER_HELP)]
 pub(super) struct Cli {
-    /// When to use colour; NO_COLOR is kept
-    #[arg(long, global = true, value_enum, default_value_t = ColorChoice::Auto, value_name = "WHEN")]
+    /// When to use colour; auto is on a terminal, unless NO_COLOR is set
+    #[arg(long, global = true, value_enum, default_value_t = ColorChoice::Auto, value_name = "WHEN", display_order = 900)]
     pub(super) color: ColorChoice,
     #[command(subcommand)]
     pub(super) command: Command,
@@ -29,11 +29,8 @@ Exit codes:
 /// When to use colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum ColorChoice {
-    /// On a terminal, unless NO_COLOR is set
     Auto,
-    /// Always
     Always,
-    /// Never
     Never,
 }
 
@@ -83,7 +80,7 @@ pub(super) struct AnalyzeArgs {
     pub(super) traces: Vec<PathBuf>,
     #[command(flatten)]
     pub(super) rules: RuleArgs,
-    /// How to report
+    /// Text for people, one JSON document, a JSON object a line, or Markdown
     #[arg(long, value_enum, default_value_t = Format::Table)]
     pub(super) format: Format,
     /// Write the report to a file instead of standard output
@@ -144,13 +141,9 @@ pub(super) struct RuleArgs {
 /// How to report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Format {
-    /// Text for people
     Table,
-    /// One JSON document (`ingero schema` describes it)
     Json,
-    /// One JSON object a line
     Ndjson,
-    /// For issues and chats
     Markdown,
 }
 

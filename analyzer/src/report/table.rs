@@ -529,7 +529,7 @@ impl<'a> Text<'a> {
                     "GPU process {}[{}]{node}: {}, {steady}",
                     p.name,
                     p.pid,
-                    words::plural(p.launches, "stored launch").replace("launchs", "launches"),
+                    words::launches(p.launches),
                 );
                 self.page.hang(&[("    ", Style::Plain)], 4, &line, Style::Plain);
             }

@@ -20,6 +20,12 @@ pub(super) fn plural(n: u64, noun: &str) -> String {
     format!("{} {noun}{s}", count(n))
 }
 
+/// `1 launch stored`, `18,240 launches stored`.
+pub(super) fn launches(n: u64) -> String {
+    let noun = if n == 1 { "launch" } else { "launches" };
+    format!("{} {noun} stored", count(n))
+}
+
 pub(super) fn size(n: usize) -> u64 {
     u64::try_from(n).unwrap_or(u64::MAX)
 }
