@@ -225,10 +225,10 @@ fn every_documented_field_is_there() {
     has(&first["key"], "node pid process tid op");
     has(&first["evidence"][0], "metric value unit threshold witnesses");
     has(&first["evidence"][0]["witnesses"][0], "start_ns dur_ns tid op");
-    assert_eq!(first["explains"], serde_json::json!([2, 3]));
-    assert_eq!(value["diagnoses"][3]["explained_by"], 2);
-    assert_eq!(value["diagnoses"][2]["evidence"][0]["value"], 208);
-    assert_eq!(value["diagnoses"][2]["evidence"][0]["unit"], "1/s");
+    assert_eq!(first["explains"], serde_json::json!([2, 4]));
+    assert_eq!(value["diagnoses"][2]["explained_by"], 2);
+    assert_eq!(value["diagnoses"][3]["evidence"][0]["value"], 208);
+    assert_eq!(value["diagnoses"][3]["evidence"][0]["unit"], "1/s");
     let copies = &value["diagnoses"][4]["evidence"];
     assert_eq!(copies[0]["value"]["min"], 8_400_000_000_i64);
     assert_eq!(copies[1]["value"]["max"], serde_json::Value::Null);

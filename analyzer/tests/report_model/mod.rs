@@ -176,7 +176,7 @@ fn hol_blocking() -> Diagnosis {
                 )
             },
         ],
-        explains: vec![1, 2],
+        explains: vec![1, 3],
         refs: vec!["https://docs.vllm.ai/en/latest/configuration/optimization.html".to_owned()],
         key: KeyValues {
             tid: None,
@@ -220,7 +220,7 @@ fn engine_stall() -> Diagnosis {
             )
         }],
         explained_by: Some(0),
-        explains: vec![3],
+        explains: vec![2],
         ..base(
             2,
             "ENGINE_STALL",
@@ -249,7 +249,7 @@ fn rate_collapse() -> Diagnosis {
             )
         }],
         explained_by: Some(0),
-        ..base(3, "LAUNCH_RATE_COLLAPSE", "launches fall off", Severity::Medium)
+        ..base(4, "LAUNCH_RATE_COLLAPSE", "launches fall off", Severity::Medium)
     }
 }
 
@@ -289,7 +289,7 @@ fn tail() -> Diagnosis {
             )
         }],
         explained_by: Some(1),
-        ..base(4, "LAUNCH_TAIL_CONTENTION", "launches wait for a CPU", Severity::Medium)
+        ..base(3, "LAUNCH_TAIL_CONTENTION", "launches wait for a CPU", Severity::Medium)
     }
 }
 
@@ -433,8 +433,8 @@ pub(crate) fn article() -> Analysis {
         diagnoses: vec![
             hol_blocking(),
             engine_stall(),
-            rate_collapse(),
             tail(),
+            rate_collapse(),
             pageable(),
             sampled(),
         ],
