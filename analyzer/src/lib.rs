@@ -1,8 +1,10 @@
 //! Ingero: finds, and proves from a stored trace, why a GPU server is slow.
 #![forbid(unsafe_code)]
 
+pub mod cli;
 pub mod diagnosis;
 pub mod lang;
+pub mod report;
 pub mod simulate;
 pub mod source;
 pub mod trace;
