@@ -3,6 +3,7 @@
 
 pub mod cli;
 pub mod diagnosis;
+pub mod eval;
 pub mod lang;
 pub mod report;
 pub mod simulate;
