@@ -91,9 +91,20 @@ impl<'a> Context<'a> {
             format!("expected {}, found {found}", fault.what),
         )
         .label(format!("expected {}", fault.what));
-        if RESERVED_WORDS.contains(&self.text(fault.found)) && fault.what.contains("name") {
+        let before = Span {
+            start: 0,
+            end: fault.found.start,
+        };
+        let own_line = self
+            .text(before)
+            .rsplit('\n')
+            .next()
+            .is_none_or(|l| l.trim().is_empty());
+        if !own_line && RESERVED_WORDS.contains(&self.text(fault.found)) && fault.what.contains("name") {
             let word = self.text(fault.found);
-            return d.help(format!("`{word}` is a word of the language; as a name it goes in back-quotes"));
+            return d.help(format!(
+                "`{word}` is a word of the language; as a name it goes in back-quotes"
+            ));
         }
         d
     }

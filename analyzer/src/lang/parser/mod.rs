@@ -147,7 +147,7 @@ fn resume(start: Tokens<'_>, fault_at: u32) -> Tokens<'_> {
         }
         if moved && token.span.start >= fault_at {
             let is = |words: &[&str]| matches!(&token.kind, Kind::Name(n) if words.contains(&&**n));
-            let outside = depth <= 0 && is(ITEM_WORDS);
+            let outside = depth <= 0 && is(ITEM_WORDS) && (token.first_on_line || token.span.start > fault_at);
             let top = token.first_on_line && is(&["when", "test", "import", "override", "segment"]);
             if (outside || top) && !after_text {
                 break;

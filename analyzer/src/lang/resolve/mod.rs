@@ -71,8 +71,18 @@ pub(super) fn program(files: &[SourceFile], sets: &[(String, String)]) -> Compil
         let id = source_id(i);
         let lexed = lex(id, &source.text);
         let (tree, found) = parser::parse(id, source, &lexed);
+        // What a broken token upsets on its line or the next is no error of its own.
+        let upset = |d: &Diagnostic| {
+            lexed.diagnostics.iter().any(|l| {
+                let between = source
+                    .text
+                    .get(l.primary.span.start as usize..d.primary.span.start as usize);
+                matches!(l.code, Code::Unterminated | Code::BadChar)
+                    && between.is_some_and(|b| b.matches('\n').count() <= 1)
+            })
+        };
+        diagnostics.extend(found.into_iter().filter(|d| !upset(d)));
         diagnostics.extend(lexed.diagnostics);
-        diagnostics.extend(found);
         trees.push(tree);
     }
     let overrides: BTreeMap<&str, SourceId> = sets
@@ -144,7 +154,7 @@ pub(super) fn program(files: &[SourceFile], sets: &[(String, String)]) -> Compil
     out.files = all;
     let mut seen = BTreeSet::new();
     diagnostics.retain(|d| seen.insert((d.file, d.primary.span, d.code, d.message.clone())));
-    diagnostics.sort_by(|a, b| (a.file, a.primary.span, a.code).cmp(&(b.file, b.primary.span, b.code)));
+    diagnostics.sort_by_key(|d| (d.file, d.primary.span, d.code));
     Compiled {
         program: out,
         diagnostics,
@@ -208,16 +218,18 @@ fn explained(r: &ast::Rule, file: SourceId, known: &[&str], diagnostics: &mut Ve
             if known.contains(&w.value.as_str()) {
                 continue;
             }
-            let d = Diagnostic::new(
-                Code::ExplainsUnknown,
-                file,
-                w.span,
-                format!("no loaded rule is called `{}`", w.value),
+            // A far name may be that of a rule in a file that is not loaded.
+            let Some(near) = nearest(&w.value, known) else { continue };
+            diagnostics.push(
+                Diagnostic::new(
+                    Code::ExplainsUnknown,
+                    file,
+                    w.span,
+                    format!("no loaded rule is called `{}`", w.value),
+                )
+                .help(format!("did you mean `{near}`?"))
+                .edit(w.span, near),
             );
-            diagnostics.push(match nearest(&w.value, known) {
-                Some(near) => d.help(format!("did you mean `{near}`?")).edit(w.span, near),
-                None => d.help("the rule may be in a file that is not loaded"),
-            });
         }
     }
 }

@@ -66,13 +66,11 @@ impl<'a> Checker<'a> {
         };
         let mut done = Vec::new();
         let known_key = cond.as_ref().ok().map(|(_, key)| key.keys.clone());
-        let cond_terms = self.terms.len();
         let severity = self.severity(r);
         let impact = self.impact(r);
         let messages = self.templates(r, known_key.as_deref(), "message");
         let fixes = self.templates(r, known_key.as_deref(), "fix");
         let excepts = self.excepts(r);
-        let _ = cond_terms;
 
         let (mut cond, key) = cond?;
         self.settle(&key, min_count, &mut done, metrics)?;
@@ -80,7 +78,10 @@ impl<'a> Checker<'a> {
             (severity?, impact?, messages?, fixes?, excepts?);
         let map = Remap(&done);
         map.cond(&mut cond);
-        severity.iter_mut().filter_map(|s| s.1.as_mut()).for_each(|c| map.cond(c));
+        severity
+            .iter_mut()
+            .filter_map(|s| s.1.as_mut())
+            .for_each(|c| map.cond(c));
         impact.iter_mut().for_each(|v| map.value(v));
         for (t, c) in messages.iter_mut().chain(&mut fixes) {
             map.template(t);
@@ -102,9 +103,7 @@ impl<'a> Checker<'a> {
             self.note("impact is the excess of the first conjunct's witnesses over their median".to_owned());
         }
         if !r.clauses.iter().any(|c| matches!(c.kind, ClauseKind::MinCount(_))) {
-            self.note(format!(
-                "a statistic of fewer than {MIN_COUNT} samples is unknown"
-            ));
+            self.note(format!("a statistic of fewer than {MIN_COUNT} samples is unknown"));
         }
         let text = fold(self.source.text.get(r.cond.span.range()).unwrap_or(""));
         let own_id = r.name.text.to_lowercase().replace('_', "-");

@@ -291,11 +291,7 @@ impl<'a> Checker<'a> {
     ) -> R<T> {
         if self.active.iter().any(|(a, _)| std::ptr::eq(*a, l)) {
             let d = self
-                .diag(
-                    Code::UnknownName,
-                    at,
-                    format!("`{}` is defined by itself", l.name.text),
-                )
+                .diag(Code::UnknownName, at, format!("`{}` is defined by itself", l.name.text))
                 .also(l.name.span, "defined here");
             return self.fail(d);
         }
@@ -327,6 +323,11 @@ impl<'a> Checker<'a> {
             );
             return self.fail(d);
         };
+        if n.bare {
+            let text = self.text(e.span);
+            let d = self.bare_number(e, Dim::TIME).help(format!("{text}ms? {text}s?"));
+            return self.fail(d);
+        }
         if n.dim != Dim::TIME {
             return self.bare_or_mismatch(e, &n, Dim::TIME, e.span, what);
         }
