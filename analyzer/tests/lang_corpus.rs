@@ -1,5 +1,7 @@
 //! The corpus of rules: right ones and what they mean, wrong ones and what is said about them.
 
+#![allow(clippy::unwrap_used, reason = "tests may unwrap")]
+
 use std::fmt::Write as _;
 use std::path::Path;
 

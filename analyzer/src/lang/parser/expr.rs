@@ -43,7 +43,7 @@ pub(super) fn expr(t: Tokens<'_>) -> Res<'_, Expr> {
 }
 
 /// A list of operands as one node; a single one stays itself.
-fn several<'a>(t: Tokens<'a>, list: Vec<Expr>, make: fn(Vec<Expr>) -> ExprKind) -> Res<'a, Expr> {
+fn several(t: Tokens<'_>, list: Vec<Expr>, make: fn(Vec<Expr>) -> ExprKind) -> Res<'_, Expr> {
     let span = list.iter().map(|e| e.span).reduce(Span::to).unwrap_or_else(|| t.span());
     match <[Expr; 1]>::try_from(list) {
         Ok([one]) => Ok((t, one)),

@@ -246,7 +246,7 @@ impl<'a> ParseError<Tokens<'a>> for Fault {
 pub(super) type Res<'a, O> = IResult<Tokens<'a>, O, Fault>;
 
 /// A result whose fault is final.
-pub(super) fn settle<'a, O>(result: Res<'a, O>) -> Result<(Tokens<'a>, O), Fault> {
+pub(super) fn settle<O>(result: Res<'_, O>) -> Result<(Tokens<'_>, O), Fault> {
     result.map_err(|e| match e {
         Err::Error(f) | Err::Failure(f) => f,
         Err::Incomplete(_) => Fault {

@@ -121,16 +121,16 @@ impl Checker<'_> {
             && let Some(source) = Source::by_name(n)
             && !self.scope.lets.contains_key(n.as_str())
         {
-            return Ok(self.source(source, e.span));
+            return Ok(Self::source(source, e.span));
         }
         self.typed(e, sc)
     }
 
-    fn source(&mut self, source: Source, span: Span) -> Typed {
+    fn source(source: Source, span: Span) -> Typed {
         match source {
             Source::System => Typed::System,
             Source::Trace => Typed::Trace,
-            s => Typed::Selection(self.bare_source(s, span)),
+            s => Typed::Selection(Self::bare_source(s, span)),
         }
     }
 
@@ -210,7 +210,7 @@ impl Checker<'_> {
             };
         }
         if let Some(source) = Source::by_name(n) {
-            return Ok(self.source(source, span));
+            return Ok(Self::source(source, span));
         }
         if !quoted && let Some(stat) = stat_by_name(n) {
             return self.bare_statistic(stat, None, span, sc).map(Typed::Number);
@@ -275,7 +275,7 @@ impl Checker<'_> {
         match on {
             Typed::Selection(s) => {
                 if let Some(n) = name
-                    && let Some(s) = self.operation(&s, n)
+                    && let Some(s) = Self::operation(&s, n)
                 {
                     return Ok(Typed::Selection(s));
                 }
@@ -285,15 +285,16 @@ impl Checker<'_> {
                     (None, None) => self.gone(),
                 }
             }
-            Typed::System => match name {
-                Some(n) => self.system_field(n).map(Typed::SystemField),
-                None => {
+            Typed::System => {
+                if let Some(n) = name {
+                    self.system_field(n).map(Typed::SystemField)
+                } else {
                     let d = self
                         .diag(Code::UnknownOp, at, "name a column before the statistic")
                         .help(format!("columns are {}", list(&SystemField::ALL.map(|f| f.1))));
                     self.fail(d)
                 }
-            },
+            }
             Typed::SystemField(f) => match (stat, name) {
                 (Some(stat), _) => self.system_stat(f, stat, span, sc).map(Typed::Number),
                 (None, Some(n)) => {

@@ -285,7 +285,7 @@ impl Checker<'_> {
     }
 
     /// A literal: the constant it stands for.
-    fn word(&mut self, e: &Expr) -> Option<Word> {
+    fn word(e: &Expr) -> Option<Word> {
         match &*e.kind {
             ExprKind::Str(t) | ExprKind::Name(t, _) => Some(Word::Text(t.clone())),
             ExprKind::Number(n) if n.denom() == 1 => i64::try_from(n.numer()).ok().map(Word::Num),
@@ -298,7 +298,7 @@ impl Checker<'_> {
     }
 
     fn id(&mut self, f: Field, e: &Expr) -> R<i64> {
-        match self.word(e) {
+        match Self::word(e) {
             Some(Word::Num(n)) => return Ok(n),
             Some(Word::Text(t)) if f == Field::Ret && t == "success" => return Ok(0),
             Some(Word::Text(t)) => {
@@ -324,7 +324,7 @@ impl Checker<'_> {
     }
 
     fn enum_word(&mut self, f: Field, words: &[&str], e: &Expr) -> R<u8> {
-        let text = match self.word(e) {
+        let text = match Self::word(e) {
             Some(Word::Text(t)) => t,
             _ => self.text(e.span),
         };

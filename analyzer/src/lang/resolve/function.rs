@@ -114,7 +114,7 @@ impl Checker<'_> {
                     );
                 };
                 let s = self.events(x, sc)?;
-                self.derived(name, s, x, span).map(Typed::Selection)
+                self.derived(name, &s, x, span).map(Typed::Selection)
             }
         }
     }
@@ -140,13 +140,15 @@ impl Checker<'_> {
     }
 
     /// `gap(x)`, `drained_gap(x)`, `slump(x)`.
-    fn derived(&mut self, name: &str, s: Selection, x: &Expr, span: Span) -> R<Selection> {
+    fn derived(&mut self, name: &str, s: &Selection, x: &Expr, span: Span) -> R<Selection> {
         let calls = matches!(&s.sel.base, Base::Ops(_))
             && matches!(
                 s.sel.source,
                 Source::Cuda | Source::Driver | Source::Graph | Source::Gpu | Source::Nccl
             );
-        if !calls && !(name == "gap" && matches!(&s.sel.base, Base::Ops(_)) && Key::Tid.on(s.sel.source)) {
+        // Gaps have a meaning between events of any source that knows threads.
+        let threaded = name == "gap" && matches!(&s.sel.base, Base::Ops(_)) && Key::Tid.on(s.sel.source);
+        if !(calls || threaded) {
             let d = self
                 .diag(
                     Code::BadArguments,
@@ -209,15 +211,14 @@ impl Checker<'_> {
             None => Whose::Thread,
             Some(e) => {
                 let text = self.text(e.span);
-                match SCOPES.iter().find(|(n, _)| *n == text) {
-                    Some((_, s)) => *s,
-                    None => {
-                        let known: Vec<&str> = SCOPES.iter().map(|(n, _)| *n).collect();
-                        let d = self
-                            .diag(Code::UnknownScope, e.span, format!("unknown scope `{text}`"))
-                            .suggest(e.span, &text, &known, "scopes are");
-                        return self.fail(d);
-                    }
+                if let Some((_, s)) = SCOPES.iter().find(|(n, _)| *n == text) {
+                    *s
+                } else {
+                    let known: Vec<&str> = SCOPES.iter().map(|(n, _)| *n).collect();
+                    let d = self
+                        .diag(Code::UnknownScope, e.span, format!("unknown scope `{text}`"))
+                        .suggest(e.span, &text, &known, "scopes are");
+                    return self.fail(d);
                 }
             }
         };

@@ -223,7 +223,11 @@ impl Remap<'_> {
                 self.value(b);
             }
             Filter::Not(a) => self.filter(a),
-            Filter::All(list) | Filter::Any(list) => list.iter_mut().for_each(|f| self.filter(f)),
+            Filter::All(list) | Filter::Any(list) => {
+                for f in list {
+                    self.filter(f);
+                }
+            }
             Filter::Enum { .. }
             | Filter::Text { .. }
             | Filter::Match { .. }
@@ -233,7 +237,9 @@ impl Remap<'_> {
     }
 
     fn selector(&self, s: &mut Selector) {
-        s.filters.iter_mut().for_each(|f| self.filter(f));
+        for f in &mut s.filters {
+            self.filter(f);
+        }
         match &mut s.base {
             Base::Gap(inner) | Base::DrainedGap(inner) | Base::Slump(inner) => self.selector(inner),
             Base::Ops(_) | Base::State(_) | Base::BusySeconds => {}
@@ -266,7 +272,9 @@ impl Remap<'_> {
             }
             Cond::Not(a) => self.cond(a),
             Cond::And(list) | Cond::Or(list) | Cond::Within { terms: list, .. } => {
-                list.iter_mut().for_each(|c| self.cond(c));
+                for c in list {
+                    self.cond(c);
+                }
             }
             Cond::Unless(a, b) => {
                 self.cond(a);

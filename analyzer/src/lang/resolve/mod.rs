@@ -20,6 +20,7 @@ use super::Compiled;
 use super::ast::{self, Item};
 use super::diagnostic::{Code, Diagnostic};
 use super::hir::{Metric, MetricId, MetricKind, Program};
+use super::limits;
 use super::parser;
 use super::suggest::nearest;
 use super::token::lex;
@@ -98,6 +99,7 @@ pub(super) fn program(files: &[SourceFile], sets: &[(String, String)]) -> Compil
     }
     unknown_sets(&all, &overrides, &scopes, &mut diagnostics);
 
+    let parsed = diagnostics.len();
     let mut metrics = Metrics::default();
     let mut out = Program::default();
     let mut known: BTreeMap<&str, (SourceId, Span)> = BTreeMap::new();
@@ -113,7 +115,7 @@ pub(super) fn program(files: &[SourceFile], sets: &[(String, String)]) -> Compil
             known.insert(&r.name.text, place);
             let before = diagnostics.len();
             let rule = rule::rule(r, scope, &all, &mut diagnostics, &mut metrics);
-            let broken = diagnostics[..before].iter().any(|d| {
+            let broken = diagnostics[..parsed].iter().any(|d| {
                 d.is_error()
                     && d.file == scope.file
                     && d.primary.span.start >= r.span.start
@@ -157,8 +159,38 @@ pub(super) fn program(files: &[SourceFile], sets: &[(String, String)]) -> Compil
     diagnostics.sort_by_key(|d| (d.file, d.primary.span, d.code));
     Compiled {
         program: out,
-        diagnostics,
+        diagnostics: bounded(diagnostics),
     }
+}
+
+/// The first problems of each file; the rest are counted.
+fn bounded(diagnostics: Vec<Diagnostic>) -> Vec<Diagnostic> {
+    let mut out: Vec<Diagnostic> = Vec::new();
+    let mut counts: BTreeMap<SourceId, usize> = BTreeMap::new();
+    let mut rest: BTreeMap<SourceId, Vec<Diagnostic>> = BTreeMap::new();
+    for d in diagnostics {
+        let n = counts.entry(d.file).or_default();
+        *n += 1;
+        if *n <= limits::DIAGNOSTICS {
+            out.push(d);
+        } else {
+            rest.entry(d.file).or_default().push(d);
+        }
+    }
+    for (file, list) in rest {
+        let Some(first) = list.first() else { continue };
+        out.push(
+            Diagnostic::new(
+                Code::TooMany,
+                file,
+                first.primary.span,
+                format!("{} more problems in this file are not shown", list.len()),
+            )
+            .label("the first of them"),
+        );
+    }
+    out.sort_by_key(|d| (d.file, d.primary.span, d.code));
+    out
 }
 
 /// A name that is defined a second time.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::super::ast::{self, ClauseKind, Name};
 use super::super::diagnostic::{Code, Diagnostic};
-use super::super::hir::{Cond, Rule, Severity};
+use super::super::hir::{Cond, Rule, Severity, Template};
 use super::expr::Typed;
 use super::keys::Remap;
 use super::scope::{Checker, FileScope, Scope, fold};
@@ -30,6 +30,9 @@ pub(super) fn rule<'a>(
     diagnostics.append(&mut c.diagnostics);
     out
 }
+
+/// Texts with the conditions under which they count.
+type Texts = Vec<(Template, Option<Cond>)>;
 
 /// Simple clauses, collected before anything else is looked at.
 struct Words<'a> {
@@ -78,16 +81,23 @@ impl<'a> Checker<'a> {
             (severity?, impact?, messages?, fixes?, excepts?);
         let map = Remap(&done);
         map.cond(&mut cond);
-        severity
-            .iter_mut()
-            .filter_map(|s| s.1.as_mut())
-            .for_each(|c| map.cond(c));
-        impact.iter_mut().for_each(|v| map.value(v));
+        for (_, c) in &mut severity {
+            if let Some(c) = c {
+                map.cond(c);
+            }
+        }
+        if let Some(v) = &mut impact {
+            map.value(v);
+        }
         for (t, c) in messages.iter_mut().chain(&mut fixes) {
             map.template(t);
-            c.iter_mut().for_each(|c| map.cond(c));
+            if let Some(c) = c {
+                map.cond(c);
+            }
         }
-        excepts.iter_mut().for_each(|(_, c)| map.cond(c));
+        for (_, c) in &mut excepts {
+            map.cond(c);
+        }
 
         if r.per.is_empty() {
             let keys: Vec<&str> = key.keys.iter().map(|k| k.name()).collect();
@@ -306,12 +316,7 @@ impl<'a> Checker<'a> {
         Ok(None)
     }
 
-    fn templates(
-        &mut self,
-        r: &ast::Rule,
-        key: Option<&[crate::trace::catalogue::Key]>,
-        which: &str,
-    ) -> R<Vec<(super::super::hir::Template, Option<Cond>)>> {
+    fn templates(&mut self, r: &ast::Rule, key: Option<&[crate::trace::catalogue::Key]>, which: &str) -> R<Texts> {
         let mut out = Vec::new();
         let mut failed = None;
         for c in &r.clauses {

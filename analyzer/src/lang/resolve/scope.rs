@@ -15,13 +15,16 @@ use crate::source::{SourceFile, SourceId, Span};
 use crate::trace::catalogue::{Key, Op, Source};
 use crate::unit::{Dim, Num};
 
+/// A constant with its dimension.
+pub(super) type Quantity = (Num, Dim);
+
 /// The definitions of a file.
 #[derive(Default)]
 pub(super) struct FileScope<'a> {
     pub(super) file: SourceId,
     pub(super) lets: BTreeMap<&'a str, &'a ast::Let>,
     /// Parameters with their value; `None` where it could not be found out.
-    pub(super) params: BTreeMap<&'a str, (Option<(Num, Dim)>, Span)>,
+    pub(super) params: BTreeMap<&'a str, (Option<Quantity>, Span)>,
     pub(super) sets: BTreeMap<&'a str, &'a ast::Set>,
     pub(super) broken: BTreeSet<&'a str>,
     used: RefCell<BTreeSet<String>>,
@@ -311,9 +314,8 @@ impl<'a> Checker<'a> {
 
     /// A constant duration above zero, in nanoseconds.
     pub(super) fn duration(&mut self, e: &ast::Expr, what: &str) -> R<i64> {
-        let n = match self.typed(e, &mut Scope::default())? {
-            Typed::Number(n) => n,
-            _ => return self.not_a_number(e),
+        let Typed::Number(n) = self.typed(e, &mut Scope::default())? else {
+            return self.not_a_number(e);
         };
         let Some(value) = n.as_const() else {
             let d = self.diag(

@@ -185,7 +185,7 @@ fn short_op_names(source: Source) -> Vec<&'static str> {
 
 impl Checker<'_> {
     /// A source on its own.
-    pub(super) fn bare_source(&mut self, source: Source, span: Span) -> Selection {
+    pub(super) fn bare_source(source: Source, span: Span) -> Selection {
         let mut ops = source.bare_ops();
         let mut named = false;
         if ops.is_empty() {
@@ -234,7 +234,7 @@ impl Checker<'_> {
     }
 
     /// `.name` after a selection, where it names an operation.
-    pub(super) fn operation(&mut self, s: &Selection, name: &Name) -> Option<Selection> {
+    pub(super) fn operation(s: &Selection, name: &Name) -> Option<Selection> {
         if s.named {
             return None;
         }

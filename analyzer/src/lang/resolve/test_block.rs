@@ -27,11 +27,11 @@ pub(super) fn test<'a>(
     let out = c.test(t, rules, params);
     let failed = c.diagnostics.iter().any(Diagnostic::is_error);
     diagnostics.append(&mut c.diagnostics);
-    if failed { Err(Reported) } else { out }
+    if failed { Err(Reported) } else { Ok(out) }
 }
 
 impl Checker<'_> {
-    fn test(&mut self, t: &ast::Test, rules: &[&str], params: &BTreeSet<&str>) -> R<Test> {
+    fn test(&mut self, t: &ast::Test, rules: &[&str], params: &BTreeSet<&str>) -> Test {
         if !rules.contains(&t.rule.text.as_str()) {
             let d = self
                 .diag(
@@ -105,7 +105,7 @@ impl Checker<'_> {
                 out.expects.push(e);
             }
         }
-        Ok(out)
+        out
     }
 
     fn repeated(
@@ -234,13 +234,15 @@ impl Checker<'_> {
     fn expectation(&mut self, e: &ast::Expect) -> R<Expect> {
         let count = match e.count {
             None => None,
-            Some(n) => match u32::try_from(n.numer()).ok().filter(|_| n.denom() == 1) {
-                Some(n) => Some(n),
-                None => {
+            Some(n) => {
+                let whole = u32::try_from(n.numer()).ok().filter(|_| n.denom() == 1);
+                if whole.is_some() {
+                    whole
+                } else {
                     let d = self.diag(Code::TestFixture, e.span, "how often is a whole number");
                     return self.fail(d);
                 }
-            },
+            }
         };
         let outcome = match (e.outcome.text.as_str(), count) {
             ("fires", count) => Outcome::Fires(count),
