@@ -220,13 +220,15 @@ proptest! {
     }
 }
 
+fn lines(n: usize, line: impl Fn(usize) -> String) -> String {
+    (0..n).map(line).collect::<Vec<_>>().join("\n")
+}
+
 #[test]
 fn large_and_deep_texts_end_quickly() {
     let start = Instant::now();
-    let lets: String = (0..40)
-        .map(|i| format!("let a{} = a{i}.p99 + a{i}.p99\n", i + 1))
-        .collect();
-    let values: String = (0..40).map(|i| format!("let v{} = v{i} + v{i}\n", i + 1)).collect();
+    let lets = lines(40, |i| format!("let a{} = a{i}.p99 + a{i}.p99", i + 1));
+    let values = lines(40, |i| format!("let v{} = v{i} + v{i}", i + 1));
     for text in [
         "(".repeat(1 << 19),
         "x[".repeat(1 << 18),
@@ -234,17 +236,17 @@ fn large_and_deep_texts_end_quickly() {
         "when ".to_owned() + &"not ".repeat(1 << 17),
         "when cuda.p99 > 5ms ".to_owned() + &"and cuda.p99 > 5ms ".repeat(20_000) + "=> A",
         "when x => A\n".repeat(40_000),
-        (0..30_000).map(|i| format!("when x => A{i}\n")).collect(),
+        lines(30_000, |i| format!("when x => A{i}")),
         "let a = {\n".repeat(60_000),
         "\"".repeat(1 << 20),
         "when mem.oom => A { ".to_owned() + &"fix 3\n".repeat(50_000) + "}",
-        format!("let a0 = cuda.launch\n{lets}when a40 > 5ms => A"),
-        format!("let v0 = cuda.launch.p99\n{values}when v12 > 5ms => A\nwhen v40 > 5ms => B"),
+        format!("let a0 = cuda.launch\n{lets}\nwhen a40 > 5ms => A"),
+        format!("let v0 = cuda.launch.p99\n{values}\nwhen v12 > 5ms => A\nwhen v40 > 5ms => B"),
         " ".repeat((1 << 20) + 1),
     ] {
         let out = compile(&[SourceFile::new("t", text)], &[]);
         let errors = out.diagnostics.len();
         assert!(errors > 0 && errors <= 220, "{errors}");
     }
-    assert!(start.elapsed() < Duration::from_secs(60), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_mins(1), "{:?}", start.elapsed());
 }

@@ -444,11 +444,15 @@ impl Words<'_> {
             let names: Vec<&str> = m.key.iter().map(|k| k.name()).collect();
             let _ = writeln!(
                 out,
-                "  #{} {}  per ({}), from {} samples",
+                "  #{} {}  per ({}){}",
                 id.0,
                 m.text,
                 names.join(", "),
-                m.min_count
+                if m.min_count > 1 {
+                    format!(", from {} samples", m.min_count)
+                } else {
+                    String::new()
+                }
             );
         }
         for s in scans.into_iter().rev() {

@@ -76,7 +76,7 @@ impl Checker<'_> {
                 Ok(f) => seen.sel.filters.push(f),
                 Err(r) => failed = Some(r),
             }
-            seen.text = self.with_filter(&seen.text, &s.text, e);
+            seen.text = self.with_filter(&seen.text, e);
         }
         s.sel.filters = seen.sel.filters;
         if let Some(r) = failed {
@@ -88,12 +88,12 @@ impl Checker<'_> {
         Ok(s)
     }
 
-    /// The text of a selection with one more filter; `before` is its text without any of this list.
-    fn with_filter(&self, so_far: &str, before: &str, e: &Expr) -> String {
+    /// The text of a selection with one more filter.
+    fn with_filter(&self, so_far: &str, e: &Expr) -> String {
         let f = self.text(e.span);
         match so_far.strip_suffix(']') {
-            Some(open) if so_far.len() > before.len() => format!("{open}, {f}]"),
-            _ => format!("{so_far}[{f}]"),
+            Some(open) => format!("{open}, {f}]"),
+            None => format!("{so_far}[{f}]"),
         }
     }
 
@@ -106,7 +106,7 @@ impl Checker<'_> {
                 for e in list {
                     let f = self.filter(e, &seen)?;
                     seen.sel.filters.push(f.clone());
-                    seen.text = self.with_filter(&seen.text, &s.text, e);
+                    seen.text = self.with_filter(&seen.text, e);
                     parts.push(f);
                 }
                 Ok(Filter::All(parts))

@@ -2,7 +2,7 @@
 
 use super::super::ast::Name;
 use super::super::diagnostic::Code;
-use super::super::hir::{Base, Cond, Filter, Metric, MetricId, MetricKind, Part, Selector, Template, Value};
+use super::super::hir::{Base, Cond, Filter, Metric, MetricId, MetricKind, Part, Selector, Stat, Template, Value};
 use super::Metrics;
 use super::R;
 use super::scope::{Checker, Term};
@@ -45,10 +45,10 @@ impl Checker<'_> {
                 keys.push(Key::Pid);
             }
             keys.extend(terms.iter().flat_map(|t| t.keys.iter().flatten().copied()));
-            if let Some(t) = coarse {
-                self.note(format!("judged per node, because `{}` knows no process", t.text));
-            } else {
-                self.note("judged per process (no `per` was written)".to_owned());
+            match coarse {
+                _ if keys.contains(&Key::Pid) => self.note("judged per process (no `per` was written)".to_owned()),
+                Some(t) => self.note(format!("judged per node, because `{}` knows no process", t.text)),
+                None => self.note("judged per node (no `per` was written)".to_owned()),
             }
         } else {
             for n in per {
@@ -152,7 +152,7 @@ impl Checker<'_> {
     pub(super) fn settle(
         &mut self,
         key: &RuleKey,
-        min_count: u64,
+        min_count: Option<u64>,
         done: &mut Vec<MetricId>,
         metrics: &mut Metrics,
     ) -> R<()> {
@@ -162,14 +162,43 @@ impl Checker<'_> {
             Remap(done).kind(&mut kind);
             let m = Metric {
                 key: metric_key(&p.term, key),
+                min_count: samples(&kind, min_count),
                 kind,
-                min_count,
                 dim: p.dim,
                 text: p.term.text.clone(),
             };
             done.push(metrics.intern(m));
         }
         Ok(())
+    }
+}
+
+/// Samples that a statistic needs unless the rule says otherwise.
+pub(super) const MIN_COUNT: u64 = 10;
+
+/// How many samples a statistic needs. What describes a distribution, or compares two parts of one,
+/// says nothing about a few; a number or a sum is right for any, also for none: a hang is a rate of
+/// zero, not an unknown one.
+fn samples(kind: &MetricKind, given: Option<u64>) -> u64 {
+    match kind {
+        MetricKind::Trend { .. }
+        | MetricKind::Stat {
+            stat: Stat::Pct(..) | Stat::Avg | Stat::Stddev,
+            ..
+        } => given.unwrap_or(MIN_COUNT),
+        MetricKind::Covered { .. }
+        | MetricKind::Lift { .. }
+        | MetricKind::Share { .. }
+        | MetricKind::Stat {
+            stat: Stat::Min | Stat::Max | Stat::Throughput,
+            ..
+        } => given.unwrap_or(1),
+        MetricKind::System { .. }
+        | MetricKind::Stat {
+            stat: Stat::First | Stat::Last,
+            ..
+        } => 1,
+        MetricKind::Stat { .. } | MetricKind::Fact(_) => 0,
     }
 }
 

@@ -4,16 +4,13 @@ use std::collections::BTreeMap;
 
 use super::super::ast::{self, ClauseKind, Name};
 use super::super::diagnostic::{Code, Diagnostic};
-use super::super::hir::{Cond, Rule, Severity, Template};
+use super::super::hir::{Cond, MetricId, Rule, Severity, Template};
 use super::expr::Typed;
-use super::keys::Remap;
+use super::keys::{MIN_COUNT, Remap};
 use super::scope::{Checker, FileScope, Scope, fold};
 use super::{Metrics, R};
 use crate::source::{SourceFile, Span};
 use crate::unit::Dim;
-
-/// Samples that a statistic needs unless the rule says otherwise.
-const MIN_COUNT: u64 = 10;
 
 /// Checks a rule. On error its diagnostics are complete as far as one error does not hide another.
 pub(super) fn rule<'a>(
@@ -112,8 +109,16 @@ impl<'a> Checker<'a> {
         if impact.is_none() {
             self.note("impact is the excess of the first conjunct's witnesses over their median".to_owned());
         }
-        if !r.clauses.iter().any(|c| matches!(c.kind, ClauseKind::MinCount(_))) {
-            self.note(format!("a statistic of fewer than {MIN_COUNT} samples is unknown"));
+        let needs_some = |id: &MetricId| {
+            metrics
+                .list
+                .get(id.0 as usize)
+                .is_some_and(|m| m.min_count == MIN_COUNT)
+        };
+        if min_count.is_none() && done.iter().any(needs_some) {
+            self.note(format!(
+                "percentiles, means and trends of fewer than {MIN_COUNT} samples are unknown"
+            ));
         }
         let text = fold(self.source.text.get(r.cond.span.range()).unwrap_or(""));
         let own_id = r.name.text.to_lowercase().replace('_', "-");
@@ -131,7 +136,7 @@ impl<'a> Checker<'a> {
             owner: words.one("owner").unwrap_or("").to_owned(),
             refuted_by: words.one("refuted_by").unwrap_or("").to_owned(),
             explains: words.list("explains"),
-            min_count,
+            min_count: min_count.unwrap_or(MIN_COUNT),
             file: self.scope.file,
             span: r.span,
             text,
@@ -182,14 +187,14 @@ impl<'a> Checker<'a> {
         Words { by_name }
     }
 
-    fn min_count(&mut self, r: &ast::Rule) -> R<u64> {
+    fn min_count(&mut self, r: &ast::Rule) -> R<Option<u64>> {
         for c in &r.clauses {
             if let ClauseKind::MinCount(n) = &c.kind {
                 if n.denom() == 1
                     && let Ok(v) = u64::try_from(n.numer())
                     && v > 0
                 {
-                    return Ok(v);
+                    return Ok(Some(v));
                 }
                 let d = self
                     .diag(Code::NotANumber, c.span, "`min_count` is a whole number above zero")
@@ -197,7 +202,7 @@ impl<'a> Checker<'a> {
                 return self.fail(d);
             }
         }
-        Ok(MIN_COUNT)
+        Ok(None)
     }
 
     fn locals(&mut self, r: &'a ast::Rule) {
