@@ -423,7 +423,7 @@ pub(super) fn close(t: Tokens<'_>, open: Span, p: Punct) -> Res<'_, Span> {
         let d = Diagnostic::new(
             Code::Unclosed,
             t.cx.file,
-            t.span(),
+            t.cx.place(t.span()),
             format!("expected `{}`, found {found}", p.text()),
         )
         .label(format!("expected `{}`", p.text()))

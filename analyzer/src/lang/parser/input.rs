@@ -84,29 +84,47 @@ impl<'a> Context<'a> {
             let dots = if short.len() < text.len() { "…" } else { "" };
             format!("`{short}{dots}`")
         };
+        let place = self.place(fault.found);
         let d = Diagnostic::new(
             Code::Expected,
             self.file,
-            fault.found,
+            place,
             format!("expected {}, found {found}", fault.what),
         )
         .label(format!("expected {}", fault.what));
-        let before = Span {
-            start: 0,
-            end: fault.found.start,
-        };
-        let own_line = self
-            .text(before)
-            .rsplit('\n')
-            .next()
-            .is_none_or(|l| l.trim().is_empty());
-        if !own_line && RESERVED_WORDS.contains(&self.text(fault.found)) && fault.what.contains("name") {
+        if place != fault.found {
+            return d;
+        }
+        if RESERVED_WORDS.contains(&self.text(fault.found)) && fault.what.contains("name") {
             let word = self.text(fault.found);
             return d.help(format!(
                 "`{word}` is a word of the language; as a name it goes in back-quotes"
             ));
         }
         d
+    }
+
+    /// Where to say that something is missing: at the token found instead, or, where that one stands
+    /// on a later line, behind what was read last.
+    pub(super) fn place(&self, found: Span) -> Span {
+        let before = self.text(Span {
+            start: 0,
+            end: found.start,
+        });
+        let mut end = 0;
+        for (i, line) in before.rsplit('\n').enumerate() {
+            let code = line.trim_end();
+            let comment = code.trim_start().starts_with('#');
+            if !code.is_empty() && !comment {
+                if i == 0 {
+                    return found;
+                }
+                let start = line.as_ptr() as usize - before.as_ptr() as usize;
+                end = start + code.len();
+                break;
+            }
+        }
+        Span::new(end, end)
     }
 }
 

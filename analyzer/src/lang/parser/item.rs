@@ -205,7 +205,7 @@ fn next_clause(start: Tokens<'_>, fault_at: u32) -> Tokens<'_> {
     let mut t = start;
     let mut depth = 0_i32;
     let mut moved = false;
-    let mut after_text = false;
+    let (mut excepting, mut after_text) = (false, false);
     while let Some(token) = t.first() {
         let reached = moved && token.span.start >= fault_at;
         let is_name = |words: &[&str]| matches!(&token.kind, Kind::Name(n) if words.contains(&&**n));
@@ -222,7 +222,8 @@ fn next_clause(start: Tokens<'_>, fault_at: u32) -> Tokens<'_> {
             Kind::Punct(Punct::RBrace | Punct::RBracket | Punct::RParen) => depth -= 1,
             _ => {}
         }
-        after_text = matches!(token.kind, Kind::Str(_));
+        after_text = excepting && matches!(token.kind, Kind::Str(_));
+        excepting = matches!(&token.kind, Kind::Name(n) if &**n == "except");
         t = t.skip(1);
         moved = true;
     }
