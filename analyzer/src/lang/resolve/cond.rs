@@ -121,7 +121,16 @@ impl Checker<'_> {
         if let Ok(l) = &left {
             Self::candidate(&mut sc, l);
         }
+        let before = self.diagnostics.len();
         let right = self.typed(b, &mut sc);
+        if left.is_err() {
+            // A bare statistic has no neighbour where that one is wrong itself.
+            let mut i = 0;
+            self.diagnostics.retain(|d| {
+                i += 1;
+                i <= before || d.code != Code::NoNeighbour
+            });
+        }
         let (mut left, mut right) = (left?, right?);
         let (mut a, mut b) = (a, b);
         let is_open = |t: &Typed| matches!(t, Typed::Selection(_) | Typed::SystemField(_));

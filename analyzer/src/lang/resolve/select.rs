@@ -187,13 +187,11 @@ impl Checker<'_> {
     /// A source on its own.
     pub(super) fn bare_source(source: Source, span: Span) -> Selection {
         let mut ops = source.bare_ops();
-        let mut named = false;
         if ops.is_empty() {
             // Sources of derived operations: one of them needs no name.
             let derived: Vec<Op> = Op::all().filter(|o| o.def().source == source).collect();
             if derived.len() == 1 {
                 ops = derived;
-                named = true;
             }
         }
         Selection {
@@ -204,7 +202,7 @@ impl Checker<'_> {
                 filters: Vec::new(),
             },
             pooled: false,
-            named,
+            named: false,
             keys: None,
             segment: None,
             over: None,
