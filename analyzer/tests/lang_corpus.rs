@@ -1,5 +1,7 @@
 //! The corpus of rules: right ones and what they mean, wrong ones and what is said about them.
 
+#![allow(clippy::unwrap_used, reason = "tests may unwrap")]
+
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -22,7 +24,27 @@ fn right_rules_mean_what_they_say() {
             let _ = writeln!(shown, "{}\n{}\n", explain::rule(&out.program, rule), "=".repeat(72));
         }
         for test in &out.program.tests {
-            let _ = writeln!(shown, "{test:#?}");
+            let _ = writeln!(
+                shown,
+                "test {:?} for {}: {} ns, params {:?}",
+                test.name, test.rule, test.span_ns, test.params
+            );
+            for e in &test.events {
+                let _ = writeln!(
+                    shown,
+                    "  {} at {} every {:?} to {}",
+                    e.path.join("."),
+                    e.at_ns,
+                    e.every_ns,
+                    e.to_ns
+                );
+                for (n, v) in &e.fields {
+                    let _ = writeln!(shown, "    {n} = {v:?}");
+                }
+            }
+            for e in &test.expects {
+                let _ = writeln!(shown, "  expect {:?} {:?}", e.outcome, e.checks);
+            }
         }
         insta::assert_snapshot!(shown);
     });
@@ -44,7 +66,11 @@ fn wrong(path: &Path) -> String {
     format!(
         "{}\nusable: {}",
         render::plain(&out.diagnostics, &out.program.files),
-        if rules.is_empty() { "nothing".to_owned() } else { rules.join(", ") }
+        if rules.is_empty() {
+            "nothing".to_owned()
+        } else {
+            rules.join(", ")
+        }
     )
 }
 
@@ -62,5 +88,5 @@ wrong_corpus! {
     parse_errors_read_well: "../../testdata/lang/parse_error",
     name_errors_read_well: "../../testdata/lang/name_error",
     type_errors_read_well: "../../testdata/lang/type_error",
-    test_errors_read_well: "../../testdata/lang/test_error",
+    fixture_errors_read_well: "../../testdata/lang/test_error",
 }

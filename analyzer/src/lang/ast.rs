@@ -343,8 +343,9 @@ impl ExprKind {
             Self::Name(..) | Self::Stat(..) | Self::Number(_) | Self::Quantity(..) | Self::Str(_) | Self::Regex(..) => {
                 Box::new(std::iter::empty())
             }
-            Self::Neg(a) | Self::Not(a) | Self::Dot(a, _) | Self::At(a, _) => Box::new(std::iter::once(a)),
-            Self::In(_, a, SetRef::Name(_)) => Box::new(std::iter::once(a)),
+            Self::Neg(a) | Self::Not(a) | Self::Dot(a, _) | Self::At(a, _) | Self::In(_, a, SetRef::Name(_)) => {
+                Box::new(std::iter::once(a))
+            }
             Self::Arith(_, a, b) | Self::Unless(a, b) | Self::Within(a, b) | Self::Compare(_, _, a, b) => {
                 Box::new([a, b].into_iter())
             }

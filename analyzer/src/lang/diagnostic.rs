@@ -31,6 +31,7 @@ macro_rules! codes {
 }
 
 codes! {
+    TooMany = "E0100", "more problems than are shown";
     BadChar = "E0101", "a character that no token starts with";
     Unterminated = "E0102", "a text, name or pattern without its end";
     BadUnit = "E0103", "a number with an unknown unit";

@@ -3,10 +3,10 @@
 use std::fmt::Write as _;
 
 use super::hir::{
-    Arith, Base, CmpOp, Cond, Filter, Metric, MetricKind, Part, Program, Rule, Scope, Segment, Selector, Stat, Template,
-    Trend, Value,
+    Arith, Base, CmpOp, Cond, Filter, Metric, MetricKind, Part, Program, Rule, Scope, Segment, Selector, Stat,
+    Template, Trend, Value,
 };
-use crate::trace::catalogue::{FieldType, Key};
+use crate::trace::catalogue::{FieldType, Key, Op, Source};
 use crate::unit::{Dim, Num, Style, show, show_dur};
 
 /// The rule in words, its plan, and its defaults.
@@ -258,7 +258,11 @@ impl Words<'_> {
                 segment: seg,
             } => {
                 let word = super::resolve::stat_text(*s);
-                format!("the {word} of `system.{}` over the snapshots{}", field.def().0, segment(*seg))
+                format!(
+                    "the {word} of `system.{}` over the snapshots{}",
+                    field.def().0,
+                    segment(*seg)
+                )
             }
             MetricKind::Fact(f) => format!("the recording's `{}`", f.def().0),
         }
@@ -266,14 +270,7 @@ impl Words<'_> {
 
     fn selector(&self, s: &Selector) -> String {
         let base = match &s.base {
-            Base::Ops(ops) => {
-                let names: Vec<&str> = ops.iter().map(|o| o.def().name).collect();
-                if names.len() > 4 {
-                    format!("{} {} operations", names.len(), s.source.name())
-                } else {
-                    format!("{} {}", s.source.name(), names.join("/"))
-                }
-            }
+            Base::Ops(ops) => operations(s.source, ops),
             Base::State(st) => format!("stints of sched.{}", st.name()),
             Base::Gap(x) => format!("gaps between {}", self.selector(x)),
             Base::DrainedGap(x) => format!("gaps after a sync that emptied the queue, between {}", self.selector(x)),
@@ -447,11 +444,15 @@ impl Words<'_> {
             let names: Vec<&str> = m.key.iter().map(|k| k.name()).collect();
             let _ = writeln!(
                 out,
-                "  #{} {}  per ({}), from {} samples",
+                "  #{} {}  per ({}){}",
                 id.0,
                 m.text,
                 names.join(", "),
-                m.min_count
+                if m.min_count > 1 {
+                    format!(", from {} samples", m.min_count)
+                } else {
+                    String::new()
+                }
             );
         }
         for s in scans.into_iter().rev() {
@@ -502,6 +503,22 @@ impl Words<'_> {
             self.collect_sel(x, ids);
         }
     }
+}
+
+/// Operations by their family's name where they are one, else each.
+fn operations(source: Source, ops: &[Op]) -> String {
+    let name = source.name();
+    if ops.len() > 1 && ops == source.bare_ops() {
+        return format!("{name} calls of any kind");
+    }
+    let family = ops
+        .first()
+        .and_then(|o| o.def().families.iter().find(|f| Op::family(source, f) == ops));
+    if let Some(f) = family {
+        return format!("{name}.{f}");
+    }
+    let names: Vec<&str> = ops.iter().map(|o| o.def().name).collect();
+    format!("{name}.{}", names.join("/"))
 }
 
 fn whose(s: Scope) -> &'static str {

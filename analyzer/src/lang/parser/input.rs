@@ -84,18 +84,47 @@ impl<'a> Context<'a> {
             let dots = if short.len() < text.len() { "…" } else { "" };
             format!("`{short}{dots}`")
         };
+        let place = self.place(fault.found);
         let d = Diagnostic::new(
             Code::Expected,
             self.file,
-            fault.found,
+            place,
             format!("expected {}, found {found}", fault.what),
         )
         .label(format!("expected {}", fault.what));
+        if place != fault.found {
+            return d;
+        }
         if RESERVED_WORDS.contains(&self.text(fault.found)) && fault.what.contains("name") {
             let word = self.text(fault.found);
-            return d.help(format!("`{word}` is a word of the language; as a name it goes in back-quotes"));
+            return d.help(format!(
+                "`{word}` is a word of the language; as a name it goes in back-quotes"
+            ));
         }
         d
+    }
+
+    /// Where to say that something is missing: at the token found instead, or, where that one stands
+    /// on a later line, behind what was read last.
+    pub(super) fn place(&self, found: Span) -> Span {
+        let before = self.text(Span {
+            start: 0,
+            end: found.start,
+        });
+        let mut end = 0;
+        for (i, line) in before.rsplit('\n').enumerate() {
+            let code = line.trim_end();
+            let comment = code.trim_start().starts_with('#');
+            if !code.is_empty() && !comment {
+                if i == 0 {
+                    return found;
+                }
+                let start = line.as_ptr() as usize - before.as_ptr() as usize;
+                end = start + code.len();
+                break;
+            }
+        }
+        Span::new(end, end)
     }
 }
 
@@ -235,7 +264,7 @@ impl<'a> ParseError<Tokens<'a>> for Fault {
 pub(super) type Res<'a, O> = IResult<Tokens<'a>, O, Fault>;
 
 /// A result whose fault is final.
-pub(super) fn settle<'a, O>(result: Res<'a, O>) -> Result<(Tokens<'a>, O), Fault> {
+pub(super) fn settle<O>(result: Res<'_, O>) -> Result<(Tokens<'_>, O), Fault> {
     result.map_err(|e| match e {
         Err::Error(f) | Err::Failure(f) => f,
         Err::Incomplete(_) => Fault {

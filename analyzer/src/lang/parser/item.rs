@@ -92,7 +92,11 @@ pub(super) fn let_(start: Tokens<'_>) -> Res<'_, Let> {
 fn param(start: Tokens<'_>) -> Res<'_, Param> {
     let (t, _) = word("param")(start)?;
     let (t, param) = expect("a name after `param`", name).parse(t)?;
-    let (t, _) = expect("`:` and a type, as in `param slow: Duration = 5ms`", punct(Punct::Colon)).parse(t)?;
+    let (t, _) = expect(
+        "`:` and a type, as in `param slow: Duration = 5ms`",
+        punct(Punct::Colon),
+    )
+    .parse(t)?;
     let (t, ty) = expect("a type", name).parse(t)?;
     let (t, _) = expect("`=` and a default value", punct(Punct::Eq)).parse(t)?;
     let (t, value) = expect("a value", expr).parse(t)?;
@@ -136,7 +140,11 @@ fn rule(start: Tokens<'_>) -> Res<'_, Rule> {
     if t.is_word("across") {
         return not_yet(t, "`across`", "write a rule per key");
     }
-    let (t, _) = expect("`=>` and the rule's name, or more of the condition", punct(Punct::Arrow)).parse(t)?;
+    let (t, _) = expect(
+        "`=>` and the rule's name, or more of the condition",
+        punct(Punct::Arrow),
+    )
+    .parse(t)?;
     let (t, name) = expect("the rule's name", name).parse(t)?;
     let (t, clauses) = match punct(Punct::LBrace)(t) {
         Ok((rest, open)) => body(rest, open)?,
@@ -161,11 +169,7 @@ fn keys(t: Tokens<'_>) -> Res<'_, Vec<Name>> {
     match punct(Punct::LParen)(t) {
         Err(_) => name.map(|n| vec![n]).parse(t),
         Ok((t, open)) => {
-            let (t, list) = expect(
-                "a key",
-                separated_list1(punct(Punct::Comma), expect("a key", name)),
-            )
-            .parse(t)?;
+            let (t, list) = expect("a key", separated_list1(punct(Punct::Comma), expect("a key", name))).parse(t)?;
             let (t, _) = close(t, open, Punct::RParen)?;
             Ok((t, list))
         }
@@ -201,7 +205,7 @@ fn next_clause(start: Tokens<'_>, fault_at: u32) -> Tokens<'_> {
     let mut t = start;
     let mut depth = 0_i32;
     let mut moved = false;
-    let mut after_text = false;
+    let (mut excepting, mut after_text) = (false, false);
     while let Some(token) = t.first() {
         let reached = moved && token.span.start >= fault_at;
         let is_name = |words: &[&str]| matches!(&token.kind, Kind::Name(n) if words.contains(&&**n));
@@ -218,7 +222,8 @@ fn next_clause(start: Tokens<'_>, fault_at: u32) -> Tokens<'_> {
             Kind::Punct(Punct::RBrace | Punct::RBracket | Punct::RParen) => depth -= 1,
             _ => {}
         }
-        after_text = matches!(token.kind, Kind::Str(_));
+        after_text = excepting && matches!(token.kind, Kind::Str(_));
+        excepting = matches!(&token.kind, Kind::Name(n) if &**n == "except");
         t = t.skip(1);
         moved = true;
     }
@@ -275,6 +280,9 @@ fn arm(t: Tokens<'_>) -> Res<'_, (Name, Option<Expr>)> {
     if let Ok((t, _)) = word("else")(t) {
         let (t, level) = expect("a level after `else`", name).parse(t)?;
         return Ok((t, (level, None)));
+    }
+    if t.first().is_some_and(|k| k.first_on_line) && CLAUSE_WORDS.iter().any(|w| t.is_word(w)) {
+        return Err(nom::Err::Error(Fault::expected(t, "a level")));
     }
     let (t, level) = name(t)?;
     let (t, cond) = when_given(t)?;

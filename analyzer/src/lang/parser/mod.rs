@@ -139,7 +139,7 @@ fn defined_name(t: Tokens<'_>) -> Option<String> {
 fn resume(start: Tokens<'_>, fault_at: u32) -> Tokens<'_> {
     let mut t = start;
     let mut depth = 0_i32;
-    let mut after_text = false;
+    let (mut excepting, mut after_text) = (false, false);
     let mut moved = false;
     while let Some(token) = t.first() {
         if token.kind == Kind::End {
@@ -147,7 +147,7 @@ fn resume(start: Tokens<'_>, fault_at: u32) -> Tokens<'_> {
         }
         if moved && token.span.start >= fault_at {
             let is = |words: &[&str]| matches!(&token.kind, Kind::Name(n) if words.contains(&&**n));
-            let outside = depth <= 0 && is(ITEM_WORDS);
+            let outside = depth <= 0 && is(ITEM_WORDS) && (token.first_on_line || token.span.start > fault_at);
             let top = token.first_on_line && is(&["when", "test", "import", "override", "segment"]);
             if (outside || top) && !after_text {
                 break;
@@ -159,7 +159,8 @@ fn resume(start: Tokens<'_>, fault_at: u32) -> Tokens<'_> {
             _ => {}
         }
         // `except "why" when …` is no rule.
-        after_text = matches!(token.kind, Kind::Str(_));
+        after_text = excepting && matches!(token.kind, Kind::Str(_));
+        excepting = matches!(&token.kind, Kind::Name(n) if &**n == "except");
         t = t.skip(1);
         moved = true;
     }

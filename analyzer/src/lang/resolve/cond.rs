@@ -41,7 +41,9 @@ impl Checker<'_> {
                         .label(format!("this is {}", other.what()));
                     let d = match &other {
                         Typed::Number(n) => d.help(format!("compare it: `{} > {}`", self.text(e.span), example(n.dim))),
-                        Typed::SystemField(f) => d.help(format!("compare it: `{} > {}`", self.text(e.span), example(f.def().1))),
+                        Typed::SystemField(f) => {
+                            d.help(format!("compare it: `{} > {}`", self.text(e.span), example(f.def().1)))
+                        }
                         _ => d,
                     };
                     self.fail(d)
@@ -86,11 +88,7 @@ impl Checker<'_> {
                 .help("take it out: `(A and B within 100ms) and not C`");
             return self.fail(d);
         }
-        Ok(Cond::Within {
-            terms,
-            within_ns,
-            span,
-        })
+        Ok(Cond::Within { terms, within_ns, span })
     }
 
     /// A selection that stands alone: some such event exists.
@@ -123,7 +121,16 @@ impl Checker<'_> {
         if let Ok(l) = &left {
             Self::candidate(&mut sc, l);
         }
+        let before = self.diagnostics.len();
         let right = self.typed(b, &mut sc);
+        if left.is_err() {
+            // A bare statistic has no neighbour where that one is wrong itself.
+            let mut i = 0;
+            self.diagnostics.retain(|d| {
+                i += 1;
+                i <= before || d.code != Code::NoNeighbour
+            });
+        }
         let (mut left, mut right) = (left?, right?);
         let (mut a, mut b) = (a, b);
         let is_open = |t: &Typed| matches!(t, Typed::Selection(_) | Typed::SystemField(_));
@@ -192,9 +199,12 @@ impl Checker<'_> {
             if n.bare {
                 let d = self.bare_number(b, Dim::TIME);
                 let offers = d.help.clone().unwrap_or_default();
-                let d = d
-                    .also(a.span, format!("the events of `{}`", s.text))
-                    .help(format!("{offers} or how many: `{}.count {} {}`", s.text, op.text(), self.text(b.span)));
+                let d = d.also(a.span, format!("the events of `{}`", s.text)).help(format!(
+                    "{offers} or how many: `{}.count {} {}`",
+                    s.text,
+                    op.text(),
+                    self.text(b.span)
+                ));
                 return self.fail(d);
             }
             let d = self
@@ -252,9 +262,6 @@ impl Checker<'_> {
         let text = s.text.clone();
         self.terms.push(s.term(false, text, span));
         if s.is_state() {
-            if let Some(Filter::Cmp(..)) = s.sel.filters.last() {
-                // A filter on single stints and a bound on their sum are different things: both stay.
-            }
             self.note(format!(
                 "`{}` alone asks for one stint that long; in a `within` group, for the sum of one thread's stints nearby",
                 self.text(span)

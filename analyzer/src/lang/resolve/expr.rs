@@ -62,7 +62,9 @@ impl Checker<'_> {
             ExprKind::Quantity(n, d) => Ok(Typed::Number(Number::constant(*n, *d))),
             ExprKind::Str(_) => Ok(Typed::Text),
             ExprKind::Regex(..) => Ok(Typed::Pattern),
-            ExprKind::Stat(n, d) => self.bare_statistic(Stat::Pct(*n, *d), None, e.span, sc).map(Typed::Number),
+            ExprKind::Stat(n, d) => self
+                .bare_statistic(Stat::Pct(*n, *d), None, e.span, sc)
+                .map(Typed::Number),
             ExprKind::Name(n, quoted) => self.name(n, *quoted, e.span, sc),
             ExprKind::Neg(a) => {
                 let mut n = self.number(a, sc)?;
@@ -83,7 +85,11 @@ impl Checker<'_> {
                     other => {
                         let what = other.what();
                         let d = self
-                            .diag(Code::BadOperator, e.span, "a filter `[…]` belongs to a selection of events")
+                            .diag(
+                                Code::BadOperator,
+                                e.span,
+                                "a filter `[…]` belongs to a selection of events",
+                            )
                             .also(a.span, format!("this is {what}"))
                             .help("filter before the statistic: `cuda.launch[duration > 1ms].count`");
                         return self.fail(d);
@@ -115,16 +121,16 @@ impl Checker<'_> {
             && let Some(source) = Source::by_name(n)
             && !self.scope.lets.contains_key(n.as_str())
         {
-            return Ok(self.source(source, e.span));
+            return Ok(Self::source(source, e.span));
         }
         self.typed(e, sc)
     }
 
-    fn source(&mut self, source: Source, span: Span) -> Typed {
+    fn source(source: Source, span: Span) -> Typed {
         match source {
             Source::System => Typed::System,
             Source::Trace => Typed::Trace,
-            s => Typed::Selection(self.bare_source(s, span)),
+            s => Typed::Selection(Self::bare_source(s, span)),
         }
     }
 
@@ -204,7 +210,7 @@ impl Checker<'_> {
             };
         }
         if let Some(source) = Source::by_name(n) {
-            return Ok(self.source(source, span));
+            return Ok(Self::source(source, span));
         }
         if !quoted && let Some(stat) = stat_by_name(n) {
             return self.bare_statistic(stat, None, span, sc).map(Typed::Number);
@@ -216,7 +222,12 @@ impl Checker<'_> {
     }
 
     fn unknown_name<T>(&mut self, n: &str, span: Span, sc: &Scope) -> R<T> {
-        let d = self.diag(Code::UnknownName, span, format!("unknown name `{n}`"));
+        let (code, what) = if sc.filter.is_some() {
+            (Code::UnknownField, "field")
+        } else {
+            (Code::UnknownName, "name")
+        };
+        let d = self.diag(code, span, format!("unknown {what} `{n}`"));
         if self.scope.sets.contains_key(n) {
             let d = d.help(format!("`{n}` is a set: write `op in {n}` in a filter"));
             return self.fail(d);
@@ -264,7 +275,7 @@ impl Checker<'_> {
         match on {
             Typed::Selection(s) => {
                 if let Some(n) = name
-                    && let Some(s) = self.operation(&s, n)
+                    && let Some(s) = Self::operation(&s, n)
                 {
                     return Ok(Typed::Selection(s));
                 }
@@ -274,15 +285,16 @@ impl Checker<'_> {
                     (None, None) => self.gone(),
                 }
             }
-            Typed::System => match name {
-                Some(n) => self.system_field(n).map(Typed::SystemField),
-                None => {
+            Typed::System => {
+                if let Some(n) = name {
+                    self.system_field(n).map(Typed::SystemField)
+                } else {
                     let d = self
                         .diag(Code::UnknownOp, at, "name a column before the statistic")
                         .help(format!("columns are {}", list(&SystemField::ALL.map(|f| f.1))));
                     self.fail(d)
                 }
-            },
+            }
             Typed::SystemField(f) => match (stat, name) {
                 (Some(stat), _) => self.system_stat(f, stat, span, sc).map(Typed::Number),
                 (None, Some(n)) => {
@@ -323,9 +335,7 @@ impl Checker<'_> {
             _ => None,
         };
         if let Some(stat) = bare {
-            return self
-                .bare_statistic(stat, Some(segment), span, sc)
-                .map(Typed::Number);
+            return self.bare_statistic(stat, Some(segment), span, sc).map(Typed::Number);
         }
         match self.path(a, sc)? {
             Typed::Selection(s) => {
@@ -417,7 +427,11 @@ impl Checker<'_> {
         let window = Window { len_ns, every_ns };
         let Value::Metric(id) = n.value else {
             let d = self
-                .diag(Code::WindowNotHere, span, "`over` belongs to one statistic, not to arithmetic")
+                .diag(
+                    Code::WindowNotHere,
+                    span,
+                    "`over` belongs to one statistic, not to arithmetic",
+                )
                 .help("write `over` after each statistic");
             return self.fail(d);
         };
@@ -555,13 +569,9 @@ impl Checker<'_> {
             Dim::THROUGHPUT => format!("{n}MiB/s? {n}GiB/s?"),
             _ => "give it a unit".to_owned(),
         };
-        self.diag(
-            Code::BareNumber,
-            e.span,
-            format!("a bare number is never {wanted}"),
-        )
-        .label("which unit?")
-        .help(offers)
+        self.diag(Code::BareNumber, e.span, format!("a bare number is never {wanted}"))
+            .label("which unit?")
+            .help(offers)
     }
 
     /// Notes a selection as a candidate for bare statistics to its right.

@@ -26,7 +26,11 @@ pub(super) fn usage(f: Field) -> String {
         FieldType::Num(Dim::BYTES) => format!("compare it: `{n} > 1MiB`"),
         FieldType::Num(_) => format!("compare it: `{n} > 10`"),
         FieldType::Id => format!("compare it with a number: `{n} = 7`, `{n} != 7`, `{n} in {{7, 8}}`"),
-        FieldType::Enum(words) => format!("compare it with a word: `{n} = {}`; words are {}", words[0], words.join(", ")),
+        FieldType::Enum(words) => format!(
+            "compare it with a word: `{n} = {}`; words are {}",
+            words[0],
+            words.join(", ")
+        ),
         FieldType::Text => format!("compare it with a text: `{n} = \"…\"`, or a pattern: `{n} =~ /…/`"),
         FieldType::Flag => format!("it stands alone: `{n}`, or `not {n}`"),
     }
@@ -64,14 +68,17 @@ impl Checker<'_> {
     pub(super) fn filtered(&mut self, s: Selection, list: &[Expr], text: &str, span: Span) -> R<Selection> {
         let mut s = self.settled(s)?;
         let mut failed = None;
+        // A statistic inside speaks of the selection with the filters before it.
+        let mut seen = s.clone();
         for e in list {
-            // A statistic inside speaks of the selection with the filters before it.
-            match self.filter(e, &s) {
-                Ok(Filter::All(parts)) => s.sel.filters.extend(parts),
-                Ok(f) => s.sel.filters.push(f),
+            match self.filter(e, &seen) {
+                Ok(Filter::All(parts)) => seen.sel.filters.extend(parts),
+                Ok(f) => seen.sel.filters.push(f),
                 Err(r) => failed = Some(r),
             }
+            seen.text = self.with_filter(&seen.text, e);
         }
+        s.sel.filters = seen.sel.filters;
         if let Some(r) = failed {
             return Err(r);
         }
@@ -79,6 +86,15 @@ impl Checker<'_> {
         s.span = span;
         // Operations can still be named afterwards only where the source stood bare.
         Ok(s)
+    }
+
+    /// The text of a selection with one more filter.
+    fn with_filter(&self, so_far: &str, e: &Expr) -> String {
+        let f = self.text(e.span);
+        match so_far.strip_suffix(']') {
+            Some(open) => format!("{open}, {f}]"),
+            None => format!("{so_far}[{f}]"),
+        }
     }
 
     fn filter(&mut self, e: &Expr, s: &Selection) -> R<Filter> {
@@ -90,6 +106,7 @@ impl Checker<'_> {
                 for e in list {
                     let f = self.filter(e, &seen)?;
                     seen.sel.filters.push(f.clone());
+                    seen.text = self.with_filter(&seen.text, e);
                     parts.push(f);
                 }
                 Ok(Filter::All(parts))
@@ -134,11 +151,7 @@ impl Checker<'_> {
             return Ok(Filter::Flag(f));
         }
         let d = self
-            .diag(
-                Code::NotACondition,
-                span,
-                format!("`{n}` alone is not a condition"),
-            )
+            .diag(Code::NotACondition, span, format!("`{n}` alone is not a condition"))
             .help(usage(f));
         self.fail(d)
     }
@@ -222,15 +235,7 @@ impl Checker<'_> {
         self.fail(d)
     }
 
-    fn field_compare(
-        &mut self,
-        f: Field,
-        op: CompareOp,
-        at: Span,
-        b: &Expr,
-        span: Span,
-        s: &Selection,
-    ) -> R<Filter> {
+    fn field_compare(&mut self, f: Field, op: CompareOp, at: Span, b: &Expr, span: Span, s: &Selection) -> R<Filter> {
         let negated = matches!(op, CompareOp::Ne | CompareOp::NotMatch);
         let equal = matches!(op, CompareOp::Eq | CompareOp::Ne);
         let matching = matches!(op, CompareOp::Match | CompareOp::NotMatch);
@@ -249,11 +254,7 @@ impl Checker<'_> {
             FieldType::Id if equal => {
                 let n = self.id(f, b)?;
                 let cmp = if negated { CmpOp::Ne } else { CmpOp::Eq };
-                Ok(Filter::Cmp(
-                    Value::Field(f),
-                    cmp,
-                    Value::Num(Num::int(n.into())),
-                ))
+                Ok(Filter::Cmp(Value::Field(f), cmp, Value::Num(Num::int(n.into()))))
             }
             FieldType::Enum(words) if equal => {
                 let word = self.enum_word(f, words, b)?;
@@ -284,7 +285,7 @@ impl Checker<'_> {
     }
 
     /// A literal: the constant it stands for.
-    fn word(&mut self, e: &Expr) -> Option<Word> {
+    fn word(e: &Expr) -> Option<Word> {
         match &*e.kind {
             ExprKind::Str(t) | ExprKind::Name(t, _) => Some(Word::Text(t.clone())),
             ExprKind::Number(n) if n.denom() == 1 => i64::try_from(n.numer()).ok().map(Word::Num),
@@ -297,7 +298,7 @@ impl Checker<'_> {
     }
 
     fn id(&mut self, f: Field, e: &Expr) -> R<i64> {
-        match self.word(e) {
+        match Self::word(e) {
             Some(Word::Num(n)) => return Ok(n),
             Some(Word::Text(t)) if f == Field::Ret && t == "success" => return Ok(0),
             Some(Word::Text(t)) => {
@@ -323,7 +324,7 @@ impl Checker<'_> {
     }
 
     fn enum_word(&mut self, f: Field, words: &[&str], e: &Expr) -> R<u8> {
-        let text = match self.word(e) {
+        let text = match Self::word(e) {
             Some(Word::Text(t)) => t,
             _ => self.text(e.span),
         };

@@ -62,9 +62,7 @@ impl Checker<'_> {
             };
             let name = self.text(field.span);
             let field = self.field(&s, &name, field.span)?;
-            return self
-                .statistic(s, Stat::Distinct(field), span, sc)
-                .map(Typed::Number);
+            return self.statistic(s, Stat::Distinct(field), span, sc).map(Typed::Number);
         }
         match self.path(f, sc)? {
             Typed::Selection(s) => self.with_keys(s, args, span).map(Typed::Selection),
@@ -116,7 +114,7 @@ impl Checker<'_> {
                     );
                 };
                 let s = self.events(x, sc)?;
-                self.derived(name, s, x, span).map(Typed::Selection)
+                self.derived(name, &s, x, span).map(Typed::Selection)
             }
         }
     }
@@ -142,13 +140,15 @@ impl Checker<'_> {
     }
 
     /// `gap(x)`, `drained_gap(x)`, `slump(x)`.
-    fn derived(&mut self, name: &str, s: Selection, x: &Expr, span: Span) -> R<Selection> {
+    fn derived(&mut self, name: &str, s: &Selection, x: &Expr, span: Span) -> R<Selection> {
         let calls = matches!(&s.sel.base, Base::Ops(_))
             && matches!(
                 s.sel.source,
                 Source::Cuda | Source::Driver | Source::Graph | Source::Gpu | Source::Nccl
             );
-        if !calls && !(name == "gap" && matches!(&s.sel.base, Base::Ops(_)) && Key::Tid.on(s.sel.source)) {
+        // Gaps have a meaning between events of any source that knows threads.
+        let threaded = name == "gap" && matches!(&s.sel.base, Base::Ops(_)) && Key::Tid.on(s.sel.source);
+        if !(calls || threaded) {
             let d = self
                 .diag(
                     Code::BadArguments,
@@ -158,11 +158,7 @@ impl Checker<'_> {
                 .help(format!("as in `{name}(gpu)` or `{name}(cuda.launch)`"));
             return self.fail(d);
         }
-        if let Some(what) = s
-            .segment
-            .map(|_| "a segment")
-            .or(s.keys.as_ref().map(|_| "keys"))
-        {
+        if let Some(what) = s.segment.map(|_| "a segment").or(s.keys.as_ref().map(|_| "keys")) {
             let d = self
                 .diag(
                     Code::BadArguments,
@@ -215,15 +211,14 @@ impl Checker<'_> {
             None => Whose::Thread,
             Some(e) => {
                 let text = self.text(e.span);
-                match SCOPES.iter().find(|(n, _)| *n == text) {
-                    Some((_, s)) => *s,
-                    None => {
-                        let known: Vec<&str> = SCOPES.iter().map(|(n, _)| *n).collect();
-                        let d = self
-                            .diag(Code::UnknownScope, e.span, format!("unknown scope `{text}`"))
-                            .suggest(e.span, &text, &known, "scopes are");
-                        return self.fail(d);
-                    }
+                if let Some((_, s)) = SCOPES.iter().find(|(n, _)| *n == text) {
+                    *s
+                } else {
+                    let known: Vec<&str> = SCOPES.iter().map(|(n, _)| *n).collect();
+                    let d = self
+                        .diag(Code::UnknownScope, e.span, format!("unknown scope `{text}`"))
+                        .suggest(e.span, &text, &known, "scopes are");
+                    return self.fail(d);
                 }
             }
         };
@@ -360,7 +355,6 @@ impl Checker<'_> {
                     over,
                 },
             term,
-            origin,
             ..
         }) = proto
         else {
@@ -405,7 +399,6 @@ impl Checker<'_> {
             "rise" => Trend::Rise,
             _ => Trend::Change,
         };
-        let _ = origin;
         Ok(self.proto(
             Proto {
                 kind: MetricKind::Trend { trend, sel, stat },

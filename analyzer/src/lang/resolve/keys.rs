@@ -2,9 +2,7 @@
 
 use super::super::ast::Name;
 use super::super::diagnostic::Code;
-use super::super::hir::{
-    Base, Cond, Filter, Metric, MetricId, MetricKind, Part, Selector, Template, Value,
-};
+use super::super::hir::{Base, Cond, Filter, Metric, MetricId, MetricKind, Part, Selector, Stat, Template, Value};
 use super::Metrics;
 use super::R;
 use super::scope::{Checker, Term};
@@ -47,13 +45,10 @@ impl Checker<'_> {
                 keys.push(Key::Pid);
             }
             keys.extend(terms.iter().flat_map(|t| t.keys.iter().flatten().copied()));
-            if let Some(t) = coarse {
-                self.note(format!(
-                    "judged per node, because `{}` knows no process",
-                    t.text
-                ));
-            } else {
-                self.note("judged per process (no `per` was written)".to_owned());
+            match coarse {
+                _ if keys.contains(&Key::Pid) => self.note("judged per process (no `per` was written)".to_owned()),
+                Some(t) => self.note(format!("judged per node, because `{}` knows no process", t.text)),
+                None => self.note("judged per node (no `per` was written)".to_owned()),
             }
         } else {
             for n in per {
@@ -93,11 +88,7 @@ impl Checker<'_> {
         }
         keys.sort_unstable();
         keys.dedup();
-        let key = RuleKey {
-            keys,
-            ops,
-            op_given,
-        };
+        let key = RuleKey { keys, ops, op_given };
         for t in &terms {
             self.inside_key(t, &key)?;
         }
@@ -138,12 +129,7 @@ impl Checker<'_> {
 
     /// Keys that the author gave a statistic must be keys of the rule.
     fn inside_key(&mut self, t: &Term, key: &RuleKey) -> R<()> {
-        let missing = t
-            .keys
-            .iter()
-            .flatten()
-            .copied()
-            .find(|k| !key.keys.contains(k));
+        let missing = t.keys.iter().flatten().copied().find(|k| !key.keys.contains(k));
         if let Some(k) = missing {
             let d = self
                 .diag(
@@ -166,7 +152,7 @@ impl Checker<'_> {
     pub(super) fn settle(
         &mut self,
         key: &RuleKey,
-        min_count: u64,
+        min_count: Option<u64>,
         done: &mut Vec<MetricId>,
         metrics: &mut Metrics,
     ) -> R<()> {
@@ -176,14 +162,43 @@ impl Checker<'_> {
             Remap(done).kind(&mut kind);
             let m = Metric {
                 key: metric_key(&p.term, key),
+                min_count: samples(&kind, min_count),
                 kind,
-                min_count,
                 dim: p.dim,
                 text: p.term.text.clone(),
             };
             done.push(metrics.intern(m));
         }
         Ok(())
+    }
+}
+
+/// Samples that a statistic needs unless the rule says otherwise.
+pub(super) const MIN_COUNT: u64 = 10;
+
+/// How many samples a statistic needs. What describes a distribution, or compares two parts of one,
+/// says nothing about a few; a number or a sum is right for any, also for none: a hang is a rate of
+/// zero, not an unknown one.
+fn samples(kind: &MetricKind, given: Option<u64>) -> u64 {
+    match kind {
+        MetricKind::Trend { .. }
+        | MetricKind::Stat {
+            stat: Stat::Pct(..) | Stat::Avg | Stat::Stddev,
+            ..
+        } => given.unwrap_or(MIN_COUNT),
+        MetricKind::Covered { .. }
+        | MetricKind::Lift { .. }
+        | MetricKind::Share { .. }
+        | MetricKind::Stat {
+            stat: Stat::Min | Stat::Max | Stat::Throughput,
+            ..
+        } => given.unwrap_or(1),
+        MetricKind::System { .. }
+        | MetricKind::Stat {
+            stat: Stat::First | Stat::Last,
+            ..
+        } => 1,
+        MetricKind::Stat { .. } | MetricKind::Fact(_) => 0,
     }
 }
 
@@ -237,13 +252,23 @@ impl Remap<'_> {
                 self.value(b);
             }
             Filter::Not(a) => self.filter(a),
-            Filter::All(list) | Filter::Any(list) => list.iter_mut().for_each(|f| self.filter(f)),
-            Filter::Enum { .. } | Filter::Text { .. } | Filter::Match { .. } | Filter::OneOf { .. } | Filter::Flag(_) => {}
+            Filter::All(list) | Filter::Any(list) => {
+                for f in list {
+                    self.filter(f);
+                }
+            }
+            Filter::Enum { .. }
+            | Filter::Text { .. }
+            | Filter::Match { .. }
+            | Filter::OneOf { .. }
+            | Filter::Flag(_) => {}
         }
     }
 
     fn selector(&self, s: &mut Selector) {
-        s.filters.iter_mut().for_each(|f| self.filter(f));
+        for f in &mut s.filters {
+            self.filter(f);
+        }
         match &mut s.base {
             Base::Gap(inner) | Base::DrainedGap(inner) | Base::Slump(inner) => self.selector(inner),
             Base::Ops(_) | Base::State(_) | Base::BusySeconds => {}
@@ -276,7 +301,9 @@ impl Remap<'_> {
             }
             Cond::Not(a) => self.cond(a),
             Cond::And(list) | Cond::Or(list) | Cond::Within { terms: list, .. } => {
-                list.iter_mut().for_each(|c| self.cond(c));
+                for c in list {
+                    self.cond(c);
+                }
             }
             Cond::Unless(a, b) => {
                 self.cond(a);

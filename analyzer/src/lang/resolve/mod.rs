@@ -20,6 +20,7 @@ use super::Compiled;
 use super::ast::{self, Item};
 use super::diagnostic::{Code, Diagnostic};
 use super::hir::{Metric, MetricId, MetricKind, Program};
+use super::limits;
 use super::parser;
 use super::suggest::nearest;
 use super::token::lex;
@@ -71,8 +72,18 @@ pub(super) fn program(files: &[SourceFile], sets: &[(String, String)]) -> Compil
         let id = source_id(i);
         let lexed = lex(id, &source.text);
         let (tree, found) = parser::parse(id, source, &lexed);
+        // What a broken token upsets on its line or the next is no error of its own.
+        let upset = |d: &Diagnostic| {
+            lexed.diagnostics.iter().any(|l| {
+                let between = source
+                    .text
+                    .get(l.primary.span.start as usize..d.primary.span.start as usize);
+                matches!(l.code, Code::Unterminated | Code::BadChar)
+                    && between.is_some_and(|b| b.matches('\n').count() <= 1)
+            })
+        };
+        diagnostics.extend(found.into_iter().filter(|d| !upset(d)));
         diagnostics.extend(lexed.diagnostics);
-        diagnostics.extend(found);
         trees.push(tree);
     }
     let overrides: BTreeMap<&str, SourceId> = sets
@@ -88,6 +99,7 @@ pub(super) fn program(files: &[SourceFile], sets: &[(String, String)]) -> Compil
     }
     unknown_sets(&all, &overrides, &scopes, &mut diagnostics);
 
+    let parsed = diagnostics.len();
     let mut metrics = Metrics::default();
     let mut out = Program::default();
     let mut known: BTreeMap<&str, (SourceId, Span)> = BTreeMap::new();
@@ -103,7 +115,7 @@ pub(super) fn program(files: &[SourceFile], sets: &[(String, String)]) -> Compil
             known.insert(&r.name.text, place);
             let before = diagnostics.len();
             let rule = rule::rule(r, scope, &all, &mut diagnostics, &mut metrics);
-            let broken = diagnostics[..before].iter().any(|d| {
+            let broken = diagnostics[..parsed].iter().any(|d| {
                 d.is_error()
                     && d.file == scope.file
                     && d.primary.span.start >= r.span.start
@@ -144,11 +156,41 @@ pub(super) fn program(files: &[SourceFile], sets: &[(String, String)]) -> Compil
     out.files = all;
     let mut seen = BTreeSet::new();
     diagnostics.retain(|d| seen.insert((d.file, d.primary.span, d.code, d.message.clone())));
-    diagnostics.sort_by(|a, b| (a.file, a.primary.span, a.code).cmp(&(b.file, b.primary.span, b.code)));
+    diagnostics.sort_by_key(|d| (d.file, d.primary.span, d.code));
     Compiled {
         program: out,
-        diagnostics,
+        diagnostics: bounded(diagnostics),
     }
+}
+
+/// The first problems of each file; the rest are counted.
+fn bounded(diagnostics: Vec<Diagnostic>) -> Vec<Diagnostic> {
+    let mut out: Vec<Diagnostic> = Vec::new();
+    let mut counts: BTreeMap<SourceId, usize> = BTreeMap::new();
+    let mut rest: BTreeMap<SourceId, Vec<Diagnostic>> = BTreeMap::new();
+    for d in diagnostics {
+        let n = counts.entry(d.file).or_default();
+        *n += 1;
+        if *n <= limits::DIAGNOSTICS {
+            out.push(d);
+        } else {
+            rest.entry(d.file).or_default().push(d);
+        }
+    }
+    for (file, list) in rest {
+        let Some(first) = list.first() else { continue };
+        out.push(
+            Diagnostic::new(
+                Code::TooMany,
+                file,
+                first.primary.span,
+                format!("{} more problems in this file are not shown", list.len()),
+            )
+            .label("the first of them"),
+        );
+    }
+    out.sort_by_key(|d| (d.file, d.primary.span, d.code));
+    out
 }
 
 /// A name that is defined a second time.
@@ -208,16 +250,18 @@ fn explained(r: &ast::Rule, file: SourceId, known: &[&str], diagnostics: &mut Ve
             if known.contains(&w.value.as_str()) {
                 continue;
             }
-            let d = Diagnostic::new(
-                Code::ExplainsUnknown,
-                file,
-                w.span,
-                format!("no loaded rule is called `{}`", w.value),
+            // A far name may be that of a rule in a file that is not loaded.
+            let Some(near) = nearest(&w.value, known) else { continue };
+            diagnostics.push(
+                Diagnostic::new(
+                    Code::ExplainsUnknown,
+                    file,
+                    w.span,
+                    format!("no loaded rule is called `{}`", w.value),
+                )
+                .help(format!("did you mean `{near}`?"))
+                .edit(w.span, near),
             );
-            diagnostics.push(match nearest(&w.value, known) {
-                Some(near) => d.help(format!("did you mean `{near}`?")).edit(w.span, near),
-                None => d.help("the rule may be in a file that is not loaded"),
-            });
         }
     }
 }

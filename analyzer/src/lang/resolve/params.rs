@@ -12,6 +12,9 @@ use super::{R, Reported};
 use crate::source::{SourceFile, SourceId};
 use crate::unit::{Dim, Num, Style, show};
 
+/// Smallest and largest value.
+type Range = (Num, Num);
+
 /// Types of parameters.
 const TYPES: &[(&str, Dim)] = &[
     ("Duration", Dim::TIME),
@@ -47,13 +50,7 @@ pub(super) fn value(
 }
 
 /// A value from the command line.
-fn given(
-    p: &ast::Param,
-    id: SourceId,
-    source: &SourceFile,
-    dim: Dim,
-    range: Option<(Num, Num)>,
-) -> Result<Num, Diagnostic> {
+fn given(p: &ast::Param, id: SourceId, source: &SourceFile, dim: Dim, range: Option<Range>) -> Result<Num, Diagnostic> {
     let lexed = lex(id, &source.text);
     if let Some(d) = lexed.diagnostics.into_iter().next() {
         return Err(d);
@@ -64,9 +61,11 @@ fn given(
     let n = match c.constant(&e) {
         Ok(n) if format.is_none() => n,
         _ => {
-            return Err(c.diagnostics.into_iter().next().unwrap_or_else(|| {
-                Diagnostic::new(Code::BadParam, id, e.span, "this is not a value")
-            }));
+            return Err(c
+                .diagnostics
+                .into_iter()
+                .next()
+                .unwrap_or_else(|| Diagnostic::new(Code::BadParam, id, e.span, "this is not a value")));
         }
     };
     let Some(v) = n.as_const().filter(|_| n.dim == dim) else {
@@ -97,7 +96,7 @@ fn offers(n: &str, dim: Dim) -> String {
 fn in_range(
     v: Num,
     dim: Dim,
-    range: Option<(Num, Num)>,
+    range: Option<Range>,
     file: SourceId,
     span: crate::source::Span,
     p: &ast::Param,
@@ -148,7 +147,7 @@ impl Checker<'_> {
         }
     }
 
-    fn param(&mut self, p: &ast::Param) -> R<(Num, Dim, Option<(Num, Num)>)> {
+    fn param(&mut self, p: &ast::Param) -> R<(Num, Dim, Option<Range>)> {
         let Some((_, dim)) = TYPES.iter().find(|(n, _)| *n == p.ty.text) else {
             let known: Vec<&str> = TYPES.iter().map(|(n, _)| *n).collect();
             let d = self

@@ -4,16 +4,13 @@ use std::collections::BTreeMap;
 
 use super::super::ast::{self, ClauseKind, Name};
 use super::super::diagnostic::{Code, Diagnostic};
-use super::super::hir::{Cond, Rule, Severity};
+use super::super::hir::{Cond, MetricId, Rule, Severity, Template};
 use super::expr::Typed;
-use super::keys::Remap;
+use super::keys::{MIN_COUNT, Remap};
 use super::scope::{Checker, FileScope, Scope, fold};
 use super::{Metrics, R};
 use crate::source::{SourceFile, Span};
 use crate::unit::Dim;
-
-/// Samples that a statistic needs unless the rule says otherwise.
-const MIN_COUNT: u64 = 10;
 
 /// Checks a rule. On error its diagnostics are complete as far as one error does not hide another.
 pub(super) fn rule<'a>(
@@ -30,6 +27,9 @@ pub(super) fn rule<'a>(
     diagnostics.append(&mut c.diagnostics);
     out
 }
+
+/// Texts with the conditions under which they count.
+type Texts = Vec<(Template, Option<Cond>)>;
 
 /// Simple clauses, collected before anything else is looked at.
 struct Words<'a> {
@@ -66,13 +66,11 @@ impl<'a> Checker<'a> {
         };
         let mut done = Vec::new();
         let known_key = cond.as_ref().ok().map(|(_, key)| key.keys.clone());
-        let cond_terms = self.terms.len();
         let severity = self.severity(r);
         let impact = self.impact(r);
         let messages = self.templates(r, known_key.as_deref(), "message");
         let fixes = self.templates(r, known_key.as_deref(), "fix");
         let excepts = self.excepts(r);
-        let _ = cond_terms;
 
         let (mut cond, key) = cond?;
         self.settle(&key, min_count, &mut done, metrics)?;
@@ -80,13 +78,23 @@ impl<'a> Checker<'a> {
             (severity?, impact?, messages?, fixes?, excepts?);
         let map = Remap(&done);
         map.cond(&mut cond);
-        severity.iter_mut().filter_map(|s| s.1.as_mut()).for_each(|c| map.cond(c));
-        impact.iter_mut().for_each(|v| map.value(v));
+        for (_, c) in &mut severity {
+            if let Some(c) = c {
+                map.cond(c);
+            }
+        }
+        if let Some(v) = &mut impact {
+            map.value(v);
+        }
         for (t, c) in messages.iter_mut().chain(&mut fixes) {
             map.template(t);
-            c.iter_mut().for_each(|c| map.cond(c));
+            if let Some(c) = c {
+                map.cond(c);
+            }
         }
-        excepts.iter_mut().for_each(|(_, c)| map.cond(c));
+        for (_, c) in &mut excepts {
+            map.cond(c);
+        }
 
         if r.per.is_empty() {
             let keys: Vec<&str> = key.keys.iter().map(|k| k.name()).collect();
@@ -101,9 +109,15 @@ impl<'a> Checker<'a> {
         if impact.is_none() {
             self.note("impact is the excess of the first conjunct's witnesses over their median".to_owned());
         }
-        if !r.clauses.iter().any(|c| matches!(c.kind, ClauseKind::MinCount(_))) {
+        let needs_some = |id: &MetricId| {
+            metrics
+                .list
+                .get(id.0 as usize)
+                .is_some_and(|m| m.min_count == MIN_COUNT)
+        };
+        if min_count.is_none() && done.iter().any(needs_some) {
             self.note(format!(
-                "a statistic of fewer than {MIN_COUNT} samples is unknown"
+                "percentiles, means and trends of fewer than {MIN_COUNT} samples are unknown"
             ));
         }
         let text = fold(self.source.text.get(r.cond.span.range()).unwrap_or(""));
@@ -122,7 +136,7 @@ impl<'a> Checker<'a> {
             owner: words.one("owner").unwrap_or("").to_owned(),
             refuted_by: words.one("refuted_by").unwrap_or("").to_owned(),
             explains: words.list("explains"),
-            min_count,
+            min_count: min_count.unwrap_or(MIN_COUNT),
             file: self.scope.file,
             span: r.span,
             text,
@@ -173,14 +187,14 @@ impl<'a> Checker<'a> {
         Words { by_name }
     }
 
-    fn min_count(&mut self, r: &ast::Rule) -> R<u64> {
+    fn min_count(&mut self, r: &ast::Rule) -> R<Option<u64>> {
         for c in &r.clauses {
             if let ClauseKind::MinCount(n) = &c.kind {
                 if n.denom() == 1
                     && let Ok(v) = u64::try_from(n.numer())
                     && v > 0
                 {
-                    return Ok(v);
+                    return Ok(Some(v));
                 }
                 let d = self
                     .diag(Code::NotANumber, c.span, "`min_count` is a whole number above zero")
@@ -188,7 +202,7 @@ impl<'a> Checker<'a> {
                 return self.fail(d);
             }
         }
-        Ok(MIN_COUNT)
+        Ok(None)
     }
 
     fn locals(&mut self, r: &'a ast::Rule) {
@@ -307,12 +321,7 @@ impl<'a> Checker<'a> {
         Ok(None)
     }
 
-    fn templates(
-        &mut self,
-        r: &ast::Rule,
-        key: Option<&[crate::trace::catalogue::Key]>,
-        which: &str,
-    ) -> R<Vec<(super::super::hir::Template, Option<Cond>)>> {
+    fn templates(&mut self, r: &ast::Rule, key: Option<&[crate::trace::catalogue::Key]>, which: &str) -> R<Texts> {
         let mut out = Vec::new();
         let mut failed = None;
         for c in &r.clauses {

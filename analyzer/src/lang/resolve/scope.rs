@@ -15,13 +15,16 @@ use crate::source::{SourceFile, SourceId, Span};
 use crate::trace::catalogue::{Key, Op, Source};
 use crate::unit::{Dim, Num};
 
+/// A constant with its dimension.
+pub(super) type Quantity = (Num, Dim);
+
 /// The definitions of a file.
 #[derive(Default)]
 pub(super) struct FileScope<'a> {
     pub(super) file: SourceId,
     pub(super) lets: BTreeMap<&'a str, &'a ast::Let>,
     /// Parameters with their value; `None` where it could not be found out.
-    pub(super) params: BTreeMap<&'a str, (Option<(Num, Dim)>, Span)>,
+    pub(super) params: BTreeMap<&'a str, (Option<Quantity>, Span)>,
     pub(super) sets: BTreeMap<&'a str, &'a ast::Set>,
     pub(super) broken: BTreeSet<&'a str>,
     used: RefCell<BTreeSet<String>>,
@@ -291,11 +294,7 @@ impl<'a> Checker<'a> {
     ) -> R<T> {
         if self.active.iter().any(|(a, _)| std::ptr::eq(*a, l)) {
             let d = self
-                .diag(
-                    Code::UnknownName,
-                    at,
-                    format!("`{}` is defined by itself", l.name.text),
-                )
+                .diag(Code::UnknownName, at, format!("`{}` is defined by itself", l.name.text))
                 .also(l.name.span, "defined here");
             return self.fail(d);
         }
@@ -315,9 +314,8 @@ impl<'a> Checker<'a> {
 
     /// A constant duration above zero, in nanoseconds.
     pub(super) fn duration(&mut self, e: &ast::Expr, what: &str) -> R<i64> {
-        let n = match self.typed(e, &mut Scope::default())? {
-            Typed::Number(n) => n,
-            _ => return self.not_a_number(e),
+        let Typed::Number(n) = self.typed(e, &mut Scope::default())? else {
+            return self.not_a_number(e);
         };
         let Some(value) = n.as_const() else {
             let d = self.diag(
@@ -327,6 +325,11 @@ impl<'a> Checker<'a> {
             );
             return self.fail(d);
         };
+        if n.bare {
+            let text = self.text(e.span);
+            let d = self.bare_number(e, Dim::TIME).help(format!("{text}ms? {text}s?"));
+            return self.fail(d);
+        }
         if n.dim != Dim::TIME {
             return self.bare_or_mismatch(e, &n, Dim::TIME, e.span, what);
         }

@@ -70,14 +70,9 @@ fn stat_dim(s: Stat) -> Dim {
         Stat::Rate => Dim::RATE,
         Stat::Bytes => Dim::BYTES,
         Stat::Throughput => Dim::THROUGHPUT,
-        Stat::Sum
-        | Stat::Min
-        | Stat::Max
-        | Stat::Avg
-        | Stat::Pct(..)
-        | Stat::Stddev
-        | Stat::First
-        | Stat::Last => Dim::TIME,
+        Stat::Sum | Stat::Min | Stat::Max | Stat::Avg | Stat::Pct(..) | Stat::Stddev | Stat::First | Stat::Last => {
+            Dim::TIME
+        }
     }
 }
 
@@ -190,15 +185,13 @@ fn short_op_names(source: Source) -> Vec<&'static str> {
 
 impl Checker<'_> {
     /// A source on its own.
-    pub(super) fn bare_source(&mut self, source: Source, span: Span) -> Selection {
+    pub(super) fn bare_source(source: Source, span: Span) -> Selection {
         let mut ops = source.bare_ops();
-        let mut named = false;
         if ops.is_empty() {
             // Sources of derived operations: one of them needs no name.
             let derived: Vec<Op> = Op::all().filter(|o| o.def().source == source).collect();
             if derived.len() == 1 {
                 ops = derived;
-                named = true;
             }
         }
         Selection {
@@ -209,7 +202,7 @@ impl Checker<'_> {
                 filters: Vec::new(),
             },
             pooled: false,
-            named,
+            named: false,
             keys: None,
             segment: None,
             over: None,
@@ -239,7 +232,7 @@ impl Checker<'_> {
     }
 
     /// `.name` after a selection, where it names an operation.
-    pub(super) fn operation(&mut self, s: &Selection, name: &Name) -> Option<Selection> {
+    pub(super) fn operation(s: &Selection, name: &Name) -> Option<Selection> {
         if s.named {
             return None;
         }
@@ -289,7 +282,10 @@ impl Checker<'_> {
             && s.has_field(f)
         {
             let help = if f == Field::Duration {
-                format!("compare the events themselves (`{} > 5ms`), or ask for a statistic: sum, max, p99", s.text)
+                format!(
+                    "compare the events themselves (`{} > 5ms`), or ask for a statistic: sum, max, p99",
+                    s.text
+                )
             } else {
                 format!("fields go into a filter: `{}[{written} …]`", s.text)
             };
@@ -332,8 +328,12 @@ impl Checker<'_> {
             self.diag(Code::UnknownOp, name.span, message)
                 .help(format!("`{}.{written}` exists", other.name()))
         } else {
-            self.diag(Code::UnknownOp, name.span, message)
-                .suggest(name.span, written, &short_op_names(source), "operations are")
+            self.diag(Code::UnknownOp, name.span, message).suggest(
+                name.span,
+                written,
+                &short_op_names(source),
+                "operations are",
+            )
         };
         self.fail(d)
     }
@@ -459,10 +459,7 @@ impl Checker<'_> {
             },
             sc,
         );
-        Ok(Number {
-            windows,
-            ..value
-        })
+        Ok(Number { windows, ..value })
     }
 
     /// Takes a metric into the rule's list.
@@ -498,7 +495,11 @@ impl Checker<'_> {
                 };
                 let Some(s) = s else { continue };
                 let same = |c: &Selection| {
-                    c.sel == s.sel && c.keys == s.keys && c.segment == s.segment && c.over == s.over && c.pooled == s.pooled
+                    c.sel == s.sel
+                        && c.keys == s.keys
+                        && c.segment == s.segment
+                        && c.over == s.over
+                        && c.pooled == s.pooled
                 };
                 if !candidates.iter().any(same) {
                     candidates.push(s);
