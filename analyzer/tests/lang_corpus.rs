@@ -44,7 +44,11 @@ fn wrong(path: &Path) -> String {
     format!(
         "{}\nusable: {}",
         render::plain(&out.diagnostics, &out.program.files),
-        if rules.is_empty() { "nothing".to_owned() } else { rules.join(", ") }
+        if rules.is_empty() {
+            "nothing".to_owned()
+        } else {
+            rules.join(", ")
+        }
     )
 }
 

@@ -99,14 +99,19 @@ pub(super) fn compile(args: &RuleArgs, console: &mut Console) -> Result<Rules, F
     if files.is_empty() {
         return Err(Failure::NoRules);
     }
-    let rules = engine::compile(&files, &args.set, look(console))?;
-    for problem in rules.problems.iter().filter(|p| p.is_error) {
-        console.err(&problem.text);
-    }
+    let rules = engine::compile(&files, &args.set, look(console));
+    show(rules.problems.iter().filter(|p| p.is_error), console);
     if rules.problems.iter().any(|p| p.is_error && p.in_set) {
         return Err(Failure::BadSet);
     }
     Ok(rules)
+}
+
+/// Shows problems in texts of rules, a blank line after each.
+pub(super) fn show<'a>(problems: impl Iterator<Item = &'a engine::RuleProblem>, console: &mut Console) {
+    for problem in problems {
+        console.err(&format!("{}\n\n", problem.text.trim_end()));
+    }
 }
 
 /// How problems look on standard error.
@@ -136,7 +141,7 @@ pub(super) fn judge(rules: &Rules, request: &Request<'_>, console: &mut Console)
         threads: request.threads,
         progress: if request.progress { Some(&tell) } else { None },
     };
-    let (trace, unreadable) = engine::read(request.traces, &read)?;
+    let (trace, unreadable) = engine::read(request.traces, &read);
     progress.finish();
     for p in unreadable {
         console.say(Kind::Error, &format!("{}: {}", p.path, p.message));

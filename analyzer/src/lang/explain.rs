@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use super::hir::{
-    Arith, Base, CmpOp, Cond, Filter, Metric, MetricKind, Part, Program, Rule, Scope, Segment, Selector, Stat, Template,
-    Trend, Value,
+    Arith, Base, CmpOp, Cond, Filter, Metric, MetricKind, Part, Program, Rule, Scope, Segment, Selector, Stat,
+    Template, Trend, Value,
 };
 use crate::trace::catalogue::{FieldType, Key};
 use crate::unit::{Dim, Num, Style, show, show_dur};
@@ -258,7 +258,11 @@ impl Words<'_> {
                 segment: seg,
             } => {
                 let word = super::resolve::stat_text(*s);
-                format!("the {word} of `system.{}` over the snapshots{}", field.def().0, segment(*seg))
+                format!(
+                    "the {word} of `system.{}` over the snapshots{}",
+                    field.def().0,
+                    segment(*seg)
+                )
             }
             MetricKind::Fact(f) => format!("the recording's `{}`", f.def().0),
         }

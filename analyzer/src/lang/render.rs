@@ -53,12 +53,13 @@ fn plain_one(out: &mut String, d: &Diagnostic, file: Option<&SourceFile>) {
         for (label, mark) in labels {
             let (number, start, text) = line_of(file, label.span.start);
             let from = columns(text, (label.span.start as usize).saturating_sub(start));
-            let to = columns(
-                text,
-                (label.span.end as usize).saturating_sub(start).min(text.len()),
-            );
+            let to = columns(text, (label.span.end as usize).saturating_sub(start).min(text.len()));
             // Long lines are shown around the place.
-            let cut = if to.max(from) < WIDTH { 0 } else { from.saturating_sub(20) };
+            let cut = if to.max(from) < WIDTH {
+                0
+            } else {
+                from.saturating_sub(20)
+            };
             if number != shown || cut > 0 {
                 let part: String = text.chars().skip(cut).take(WIDTH).collect();
                 let _ = writeln!(out, "{number:gutter$} | {}", part.replace('\t', " "));
@@ -73,9 +74,7 @@ fn plain_one(out: &mut String, d: &Diagnostic, file: Option<&SourceFile>) {
         let _ = writeln!(out, "  help: {help}");
     }
     if let Some(edit) = &d.edit {
-        let old = file
-            .and_then(|f| f.text.get(edit.span.range()))
-            .unwrap_or("");
+        let old = file.and_then(|f| f.text.get(edit.span.range())).unwrap_or("");
         let _ = match (old, edit.replacement.as_str()) {
             (old, "") => writeln!(out, "  edit: remove `{old}`"),
             ("", new) => writeln!(out, "  edit: insert `{new}`"),
@@ -138,7 +137,8 @@ impl miette::Diagnostic for Shown<'_> {
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
         let one = |l: &Label| (!l.text.is_empty()).then(|| l.text.clone());
-        let primary = LabeledSpan::new_primary_with_span(one(&self.diagnostic.primary), clip(self.diagnostic.primary.span));
+        let primary =
+            LabeledSpan::new_primary_with_span(one(&self.diagnostic.primary), clip(self.diagnostic.primary.span));
         let rest = self
             .diagnostic
             .secondary

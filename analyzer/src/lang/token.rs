@@ -165,11 +165,7 @@ pub fn lex(file: SourceId, text: &str) -> Lexed {
                 Code::FileTooLarge,
                 file,
                 span,
-                format!(
-                    "the file has {} bytes; the limit is {}",
-                    text.len(),
-                    limits::FILE_BYTES
-                ),
+                format!("the file has {} bytes; the limit is {}", text.len(), limits::FILE_BYTES),
             )
             .help("split it into several files"),
         );
@@ -522,10 +518,7 @@ impl<'a> Lexer<'a> {
         if self.peek() == Some('%') && self.text[..self.at].ends_with('%') {
             let at = self.at;
             self.take_while(|c| c == '%');
-            let found = self
-                .report(Code::Habit, at, self.at, "one `%` is enough")
-                .primary
-                .span;
+            let found = self.report(Code::Habit, at, self.at, "one `%` is enough").primary.span;
             if let Some(last) = self.out.diagnostics.last_mut() {
                 *last = last.clone().help("percent signs are not escaped").edit(found, "");
             }
@@ -605,12 +598,7 @@ impl<'a> Lexer<'a> {
         let number = |r: std::ops::Range<usize>| text[r].parse::<i64>().unwrap_or(0);
         let days = days_from_civil(number(0..4), number(5..7), number(8..10));
         if days.is_none() {
-            self.report(
-                Code::BadDate,
-                start,
-                self.at,
-                format!("there is no such day as {text}"),
-            );
+            self.report(Code::BadDate, start, self.at, format!("there is no such day as {text}"));
         }
         Some(days.unwrap_or(0))
     }
@@ -640,7 +628,12 @@ impl<'a> Lexer<'a> {
             let span = Span::new(start, self.at);
             let glued = right.chars().all(char::is_alphabetic) && self.peek().is_some_and(|c| !c.is_whitespace());
             let edit = if glued { format!("{right} ") } else { right.to_owned() };
-            let d = self.report(Code::Habit, start, self.at, format!("`{wrong}` is written `{right}` here"));
+            let d = self.report(
+                Code::Habit,
+                start,
+                self.at,
+                format!("`{wrong}` is written `{right}` here"),
+            );
             *d = d.clone().help(format!("write `{right}`")).edit(span, edit);
             if wrong == "//" {
                 self.take_while(|c| c != '\n');
@@ -677,12 +670,15 @@ impl<'a> Lexer<'a> {
         };
         let d = self.report(Code::BadChar, start, at, message);
         *d = match plain {
-            Some(p) => d
+            Some(p) => d.clone().help(format!("write `{p}`")).edit(Span::new(start, at), p),
+            None if c == ';' => d
                 .clone()
-                .help(format!("write `{p}`"))
-                .edit(Span::new(start, at), p),
-            None if c == ';' => d.clone().help("nothing separates rules or clauses: leave it out").edit(Span::new(start, at), ""),
-            None if c == '$' => d.clone().help("names stand alone, without `$`").edit(Span::new(start, at), ""),
+                .help("nothing separates rules or clauses: leave it out")
+                .edit(Span::new(start, at), ""),
+            None if c == '$' => d
+                .clone()
+                .help("names stand alone, without `$`")
+                .edit(Span::new(start, at), ""),
             None => d
                 .clone()
                 .help("names that need other characters go in back-quotes, texts in double quotes"),
@@ -708,7 +704,12 @@ mod tests {
     fn kinds(text: &str) -> Vec<Kind> {
         let lexed = lex(SourceId(0), text);
         assert_eq!(lexed.diagnostics, vec![], "{text}");
-        lexed.tokens.into_iter().map(|t| t.kind).filter(|k| *k != Kind::End).collect()
+        lexed
+            .tokens
+            .into_iter()
+            .map(|t| t.kind)
+            .filter(|k| *k != Kind::End)
+            .collect()
     }
 
     fn quantity(text: &str) -> (Num, Dim) {
@@ -737,10 +738,7 @@ mod tests {
             assert_eq!(quantity(text), (Num::int(n), dim), "{text}");
         }
         assert_eq!(quantity("80%"), (Num::ratio(4, 5).unwrap(), Dim::NONE));
-        assert_eq!(
-            quantity("200/s"),
-            (Num::ratio(200, 1_000_000_000).unwrap(), Dim::RATE)
-        );
+        assert_eq!(quantity("200/s"), (Num::ratio(200, 1_000_000_000).unwrap(), Dim::RATE));
         assert_eq!(
             quantity("1GiB/s"),
             (Num::ratio(1 << 30, 1_000_000_000).unwrap(), Dim::THROUGHPUT)

@@ -44,11 +44,7 @@ pub(super) fn expr(t: Tokens<'_>) -> Res<'_, Expr> {
 
 /// A list of operands as one node; a single one stays itself.
 fn several<'a>(t: Tokens<'a>, list: Vec<Expr>, make: fn(Vec<Expr>) -> ExprKind) -> Res<'a, Expr> {
-    let span = list
-        .iter()
-        .map(|e| e.span)
-        .reduce(Span::to)
-        .unwrap_or_else(|| t.span());
+    let span = list.iter().map(|e| e.span).reduce(Span::to).unwrap_or_else(|| t.span());
     match <[Expr; 1]>::try_from(list) {
         Ok([one]) => Ok((t, one)),
         Err(list) => node(t, make(list), span),
@@ -96,7 +92,11 @@ fn grp(t: Tokens<'_>) -> Res<'_, Expr> {
     let (mut t, mut a) = conj(t)?;
     loop {
         if t.is_word("lasting") {
-            return not_yet(t, "`lasting`", "a state measure can be compared: `sched.off_cpu(pid) > 1s`");
+            return not_yet(
+                t,
+                "`lasting`",
+                "a state measure can be compared: `sched.off_cpu(pid) > 1s`",
+            );
         }
         let Ok((rest, _)) = word("within")(t) else {
             return Ok((t, a));
@@ -176,11 +176,7 @@ fn cmp(start: Tokens<'_>) -> Res<'_, Expr> {
         let d = Diagnostic::new(Code::ChainedCompare, t.cx.file, t.span(), "comparisons do not chain")
             .label(format!("a second `{}`", second.text()))
             .also(at, "the first comparison")
-            .help(format!(
-                "write `a {} b and b {} c`",
-                op.text(),
-                second.text()
-            ));
+            .help(format!("write `a {} b and b {} c`", op.text(), second.text()));
         return Err(Fault::said(t, d));
     }
     let span = a.span.to(b.span);
@@ -273,11 +269,7 @@ fn plain_name(t: Tokens<'_>) -> Res<'_, Expr> {
 
 /// `add = mul { ( "+" | "-" ) mul }`
 pub(super) fn add(t: Tokens<'_>) -> Res<'_, Expr> {
-    arith(
-        t,
-        mul,
-        &[(Punct::Plus, ArithOp::Add), (Punct::Minus, ArithOp::Sub)],
-    )
+    arith(t, mul, &[(Punct::Plus, ArithOp::Add), (Punct::Minus, ArithOp::Sub)])
 }
 
 /// `mul = un { ( "*" | "/" ) un }`
@@ -285,11 +277,7 @@ fn mul(t: Tokens<'_>) -> Res<'_, Expr> {
     arith(t, un, &[(Punct::Star, ArithOp::Mul), (Punct::Slash, ArithOp::Div)])
 }
 
-fn arith<'a>(
-    t: Tokens<'a>,
-    operand: fn(Tokens<'a>) -> Res<'a, Expr>,
-    ops: &[(Punct, ArithOp)],
-) -> Res<'a, Expr> {
+fn arith<'a>(t: Tokens<'a>, operand: fn(Tokens<'a>) -> Res<'a, Expr>, ops: &[(Punct, ArithOp)]) -> Res<'a, Expr> {
     let (mut t, mut a) = operand(t)?;
     while let Some((_, op)) = ops.iter().find(|(p, _)| t.is_punct(*p)) {
         let (rest, b) = expect("a value after the operator", operand).parse(t.skip(1))?;

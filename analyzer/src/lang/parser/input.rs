@@ -93,7 +93,9 @@ impl<'a> Context<'a> {
         .label(format!("expected {}", fault.what));
         if RESERVED_WORDS.contains(&self.text(fault.found)) && fault.what.contains("name") {
             let word = self.text(fault.found);
-            return d.help(format!("`{word}` is a word of the language; as a name it goes in back-quotes"));
+            return d.help(format!(
+                "`{word}` is a word of the language; as a name it goes in back-quotes"
+            ));
         }
         d
     }

@@ -92,7 +92,11 @@ pub(super) fn let_(start: Tokens<'_>) -> Res<'_, Let> {
 fn param(start: Tokens<'_>) -> Res<'_, Param> {
     let (t, _) = word("param")(start)?;
     let (t, param) = expect("a name after `param`", name).parse(t)?;
-    let (t, _) = expect("`:` and a type, as in `param slow: Duration = 5ms`", punct(Punct::Colon)).parse(t)?;
+    let (t, _) = expect(
+        "`:` and a type, as in `param slow: Duration = 5ms`",
+        punct(Punct::Colon),
+    )
+    .parse(t)?;
     let (t, ty) = expect("a type", name).parse(t)?;
     let (t, _) = expect("`=` and a default value", punct(Punct::Eq)).parse(t)?;
     let (t, value) = expect("a value", expr).parse(t)?;
@@ -136,7 +140,11 @@ fn rule(start: Tokens<'_>) -> Res<'_, Rule> {
     if t.is_word("across") {
         return not_yet(t, "`across`", "write a rule per key");
     }
-    let (t, _) = expect("`=>` and the rule's name, or more of the condition", punct(Punct::Arrow)).parse(t)?;
+    let (t, _) = expect(
+        "`=>` and the rule's name, or more of the condition",
+        punct(Punct::Arrow),
+    )
+    .parse(t)?;
     let (t, name) = expect("the rule's name", name).parse(t)?;
     let (t, clauses) = match punct(Punct::LBrace)(t) {
         Ok((rest, open)) => body(rest, open)?,
@@ -161,11 +169,7 @@ fn keys(t: Tokens<'_>) -> Res<'_, Vec<Name>> {
     match punct(Punct::LParen)(t) {
         Err(_) => name.map(|n| vec![n]).parse(t),
         Ok((t, open)) => {
-            let (t, list) = expect(
-                "a key",
-                separated_list1(punct(Punct::Comma), expect("a key", name)),
-            )
-            .parse(t)?;
+            let (t, list) = expect("a key", separated_list1(punct(Punct::Comma), expect("a key", name))).parse(t)?;
             let (t, _) = close(t, open, Punct::RParen)?;
             Ok((t, list))
         }

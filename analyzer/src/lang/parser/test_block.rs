@@ -96,7 +96,13 @@ fn fixture(start: Tokens<'_>) -> Res<'_, Fixture> {
             let (t, e) = expect("an event such as `cuda.cudaMalloc`", event).parse(t)?;
             (t, FixtureKind::Every(d, from_to, e))
         }
-        "trace" => return not_yet(start, "a stored trace as a fixture", "write its events with `at` and `every`"),
+        "trace" => {
+            return not_yet(
+                start,
+                "a stored trace as a fixture",
+                "write its events with `at` and `every`",
+            );
+        }
         _ => {
             let written = t.cx.text(start.span());
             let d = Diagnostic::new(
@@ -139,11 +145,8 @@ fn expect_(start: Tokens<'_>) -> Res<'_, Expect> {
     let (t, checks) = match punct(Punct::LBrace)(t) {
         Err(_) => (t, Vec::new()),
         Ok((t, open)) => {
-            let (t, list) = separated_list1(
-                punct(Punct::Comma),
-                expect("a check such as `pid = 7`", check),
-            )
-            .parse(t)?;
+            let (t, list) =
+                separated_list1(punct(Punct::Comma), expect("a check such as `pid = 7`", check)).parse(t)?;
             let (t, _) = close(t, open, Punct::RBrace)?;
             (t, list)
         }

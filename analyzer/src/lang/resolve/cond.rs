@@ -41,7 +41,9 @@ impl Checker<'_> {
                         .label(format!("this is {}", other.what()));
                     let d = match &other {
                         Typed::Number(n) => d.help(format!("compare it: `{} > {}`", self.text(e.span), example(n.dim))),
-                        Typed::SystemField(f) => d.help(format!("compare it: `{} > {}`", self.text(e.span), example(f.def().1))),
+                        Typed::SystemField(f) => {
+                            d.help(format!("compare it: `{} > {}`", self.text(e.span), example(f.def().1)))
+                        }
                         _ => d,
                     };
                     self.fail(d)
@@ -86,11 +88,7 @@ impl Checker<'_> {
                 .help("take it out: `(A and B within 100ms) and not C`");
             return self.fail(d);
         }
-        Ok(Cond::Within {
-            terms,
-            within_ns,
-            span,
-        })
+        Ok(Cond::Within { terms, within_ns, span })
     }
 
     /// A selection that stands alone: some such event exists.
@@ -192,9 +190,12 @@ impl Checker<'_> {
             if n.bare {
                 let d = self.bare_number(b, Dim::TIME);
                 let offers = d.help.clone().unwrap_or_default();
-                let d = d
-                    .also(a.span, format!("the events of `{}`", s.text))
-                    .help(format!("{offers} or how many: `{}.count {} {}`", s.text, op.text(), self.text(b.span)));
+                let d = d.also(a.span, format!("the events of `{}`", s.text)).help(format!(
+                    "{offers} or how many: `{}.count {} {}`",
+                    s.text,
+                    op.text(),
+                    self.text(b.span)
+                ));
                 return self.fail(d);
             }
             let d = self

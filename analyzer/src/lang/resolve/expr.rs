@@ -62,7 +62,9 @@ impl Checker<'_> {
             ExprKind::Quantity(n, d) => Ok(Typed::Number(Number::constant(*n, *d))),
             ExprKind::Str(_) => Ok(Typed::Text),
             ExprKind::Regex(..) => Ok(Typed::Pattern),
-            ExprKind::Stat(n, d) => self.bare_statistic(Stat::Pct(*n, *d), None, e.span, sc).map(Typed::Number),
+            ExprKind::Stat(n, d) => self
+                .bare_statistic(Stat::Pct(*n, *d), None, e.span, sc)
+                .map(Typed::Number),
             ExprKind::Name(n, quoted) => self.name(n, *quoted, e.span, sc),
             ExprKind::Neg(a) => {
                 let mut n = self.number(a, sc)?;
@@ -83,7 +85,11 @@ impl Checker<'_> {
                     other => {
                         let what = other.what();
                         let d = self
-                            .diag(Code::BadOperator, e.span, "a filter `[…]` belongs to a selection of events")
+                            .diag(
+                                Code::BadOperator,
+                                e.span,
+                                "a filter `[…]` belongs to a selection of events",
+                            )
                             .also(a.span, format!("this is {what}"))
                             .help("filter before the statistic: `cuda.launch[duration > 1ms].count`");
                         return self.fail(d);
@@ -323,9 +329,7 @@ impl Checker<'_> {
             _ => None,
         };
         if let Some(stat) = bare {
-            return self
-                .bare_statistic(stat, Some(segment), span, sc)
-                .map(Typed::Number);
+            return self.bare_statistic(stat, Some(segment), span, sc).map(Typed::Number);
         }
         match self.path(a, sc)? {
             Typed::Selection(s) => {
@@ -417,7 +421,11 @@ impl Checker<'_> {
         let window = Window { len_ns, every_ns };
         let Value::Metric(id) = n.value else {
             let d = self
-                .diag(Code::WindowNotHere, span, "`over` belongs to one statistic, not to arithmetic")
+                .diag(
+                    Code::WindowNotHere,
+                    span,
+                    "`over` belongs to one statistic, not to arithmetic",
+                )
                 .help("write `over` after each statistic");
             return self.fail(d);
         };
@@ -555,13 +563,9 @@ impl Checker<'_> {
             Dim::THROUGHPUT => format!("{n}MiB/s? {n}GiB/s?"),
             _ => "give it a unit".to_owned(),
         };
-        self.diag(
-            Code::BareNumber,
-            e.span,
-            format!("a bare number is never {wanted}"),
-        )
-        .label("which unit?")
-        .help(offers)
+        self.diag(Code::BareNumber, e.span, format!("a bare number is never {wanted}"))
+            .label("which unit?")
+            .help(offers)
     }
 
     /// Notes a selection as a candidate for bare statistics to its right.

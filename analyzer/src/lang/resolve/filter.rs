@@ -26,7 +26,11 @@ pub(super) fn usage(f: Field) -> String {
         FieldType::Num(Dim::BYTES) => format!("compare it: `{n} > 1MiB`"),
         FieldType::Num(_) => format!("compare it: `{n} > 10`"),
         FieldType::Id => format!("compare it with a number: `{n} = 7`, `{n} != 7`, `{n} in {{7, 8}}`"),
-        FieldType::Enum(words) => format!("compare it with a word: `{n} = {}`; words are {}", words[0], words.join(", ")),
+        FieldType::Enum(words) => format!(
+            "compare it with a word: `{n} = {}`; words are {}",
+            words[0],
+            words.join(", ")
+        ),
         FieldType::Text => format!("compare it with a text: `{n} = \"…\"`, or a pattern: `{n} =~ /…/`"),
         FieldType::Flag => format!("it stands alone: `{n}`, or `not {n}`"),
     }
@@ -134,11 +138,7 @@ impl Checker<'_> {
             return Ok(Filter::Flag(f));
         }
         let d = self
-            .diag(
-                Code::NotACondition,
-                span,
-                format!("`{n}` alone is not a condition"),
-            )
+            .diag(Code::NotACondition, span, format!("`{n}` alone is not a condition"))
             .help(usage(f));
         self.fail(d)
     }
@@ -222,15 +222,7 @@ impl Checker<'_> {
         self.fail(d)
     }
 
-    fn field_compare(
-        &mut self,
-        f: Field,
-        op: CompareOp,
-        at: Span,
-        b: &Expr,
-        span: Span,
-        s: &Selection,
-    ) -> R<Filter> {
+    fn field_compare(&mut self, f: Field, op: CompareOp, at: Span, b: &Expr, span: Span, s: &Selection) -> R<Filter> {
         let negated = matches!(op, CompareOp::Ne | CompareOp::NotMatch);
         let equal = matches!(op, CompareOp::Eq | CompareOp::Ne);
         let matching = matches!(op, CompareOp::Match | CompareOp::NotMatch);
@@ -249,11 +241,7 @@ impl Checker<'_> {
             FieldType::Id if equal => {
                 let n = self.id(f, b)?;
                 let cmp = if negated { CmpOp::Ne } else { CmpOp::Eq };
-                Ok(Filter::Cmp(
-                    Value::Field(f),
-                    cmp,
-                    Value::Num(Num::int(n.into())),
-                ))
+                Ok(Filter::Cmp(Value::Field(f), cmp, Value::Num(Num::int(n.into()))))
             }
             FieldType::Enum(words) if equal => {
                 let word = self.enum_word(f, words, b)?;

@@ -62,9 +62,7 @@ impl Checker<'_> {
             };
             let name = self.text(field.span);
             let field = self.field(&s, &name, field.span)?;
-            return self
-                .statistic(s, Stat::Distinct(field), span, sc)
-                .map(Typed::Number);
+            return self.statistic(s, Stat::Distinct(field), span, sc).map(Typed::Number);
         }
         match self.path(f, sc)? {
             Typed::Selection(s) => self.with_keys(s, args, span).map(Typed::Selection),
@@ -158,11 +156,7 @@ impl Checker<'_> {
                 .help(format!("as in `{name}(gpu)` or `{name}(cuda.launch)`"));
             return self.fail(d);
         }
-        if let Some(what) = s
-            .segment
-            .map(|_| "a segment")
-            .or(s.keys.as_ref().map(|_| "keys"))
-        {
+        if let Some(what) = s.segment.map(|_| "a segment").or(s.keys.as_ref().map(|_| "keys")) {
             let d = self
                 .diag(
                     Code::BadArguments,

@@ -2,9 +2,7 @@
 
 use super::super::ast::Name;
 use super::super::diagnostic::Code;
-use super::super::hir::{
-    Base, Cond, Filter, Metric, MetricId, MetricKind, Part, Selector, Template, Value,
-};
+use super::super::hir::{Base, Cond, Filter, Metric, MetricId, MetricKind, Part, Selector, Template, Value};
 use super::Metrics;
 use super::R;
 use super::scope::{Checker, Term};
@@ -48,10 +46,7 @@ impl Checker<'_> {
             }
             keys.extend(terms.iter().flat_map(|t| t.keys.iter().flatten().copied()));
             if let Some(t) = coarse {
-                self.note(format!(
-                    "judged per node, because `{}` knows no process",
-                    t.text
-                ));
+                self.note(format!("judged per node, because `{}` knows no process", t.text));
             } else {
                 self.note("judged per process (no `per` was written)".to_owned());
             }
@@ -93,11 +88,7 @@ impl Checker<'_> {
         }
         keys.sort_unstable();
         keys.dedup();
-        let key = RuleKey {
-            keys,
-            ops,
-            op_given,
-        };
+        let key = RuleKey { keys, ops, op_given };
         for t in &terms {
             self.inside_key(t, &key)?;
         }
@@ -138,12 +129,7 @@ impl Checker<'_> {
 
     /// Keys that the author gave a statistic must be keys of the rule.
     fn inside_key(&mut self, t: &Term, key: &RuleKey) -> R<()> {
-        let missing = t
-            .keys
-            .iter()
-            .flatten()
-            .copied()
-            .find(|k| !key.keys.contains(k));
+        let missing = t.keys.iter().flatten().copied().find(|k| !key.keys.contains(k));
         if let Some(k) = missing {
             let d = self
                 .diag(
@@ -238,7 +224,11 @@ impl Remap<'_> {
             }
             Filter::Not(a) => self.filter(a),
             Filter::All(list) | Filter::Any(list) => list.iter_mut().for_each(|f| self.filter(f)),
-            Filter::Enum { .. } | Filter::Text { .. } | Filter::Match { .. } | Filter::OneOf { .. } | Filter::Flag(_) => {}
+            Filter::Enum { .. }
+            | Filter::Text { .. }
+            | Filter::Match { .. }
+            | Filter::OneOf { .. }
+            | Filter::Flag(_) => {}
         }
     }
 

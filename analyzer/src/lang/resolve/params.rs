@@ -64,9 +64,11 @@ fn given(
     let n = match c.constant(&e) {
         Ok(n) if format.is_none() => n,
         _ => {
-            return Err(c.diagnostics.into_iter().next().unwrap_or_else(|| {
-                Diagnostic::new(Code::BadParam, id, e.span, "this is not a value")
-            }));
+            return Err(c
+                .diagnostics
+                .into_iter()
+                .next()
+                .unwrap_or_else(|| Diagnostic::new(Code::BadParam, id, e.span, "this is not a value")));
         }
     };
     let Some(v) = n.as_const().filter(|_| n.dim == dim) else {

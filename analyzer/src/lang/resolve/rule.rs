@@ -80,7 +80,10 @@ impl<'a> Checker<'a> {
             (severity?, impact?, messages?, fixes?, excepts?);
         let map = Remap(&done);
         map.cond(&mut cond);
-        severity.iter_mut().filter_map(|s| s.1.as_mut()).for_each(|c| map.cond(c));
+        severity
+            .iter_mut()
+            .filter_map(|s| s.1.as_mut())
+            .for_each(|c| map.cond(c));
         impact.iter_mut().for_each(|v| map.value(v));
         for (t, c) in messages.iter_mut().chain(&mut fixes) {
             map.template(t);
@@ -102,9 +105,7 @@ impl<'a> Checker<'a> {
             self.note("impact is the excess of the first conjunct's witnesses over their median".to_owned());
         }
         if !r.clauses.iter().any(|c| matches!(c.kind, ClauseKind::MinCount(_))) {
-            self.note(format!(
-                "a statistic of fewer than {MIN_COUNT} samples is unknown"
-            ));
+            self.note(format!("a statistic of fewer than {MIN_COUNT} samples is unknown"));
         }
         let text = fold(self.source.text.get(r.cond.span.range()).unwrap_or(""));
         let own_id = r.name.text.to_lowercase().replace('_', "-");

@@ -291,11 +291,7 @@ impl<'a> Checker<'a> {
     ) -> R<T> {
         if self.active.iter().any(|(a, _)| std::ptr::eq(*a, l)) {
             let d = self
-                .diag(
-                    Code::UnknownName,
-                    at,
-                    format!("`{}` is defined by itself", l.name.text),
-                )
+                .diag(Code::UnknownName, at, format!("`{}` is defined by itself", l.name.text))
                 .also(l.name.span, "defined here");
             return self.fail(d);
         }

@@ -70,14 +70,9 @@ fn stat_dim(s: Stat) -> Dim {
         Stat::Rate => Dim::RATE,
         Stat::Bytes => Dim::BYTES,
         Stat::Throughput => Dim::THROUGHPUT,
-        Stat::Sum
-        | Stat::Min
-        | Stat::Max
-        | Stat::Avg
-        | Stat::Pct(..)
-        | Stat::Stddev
-        | Stat::First
-        | Stat::Last => Dim::TIME,
+        Stat::Sum | Stat::Min | Stat::Max | Stat::Avg | Stat::Pct(..) | Stat::Stddev | Stat::First | Stat::Last => {
+            Dim::TIME
+        }
     }
 }
 
@@ -289,7 +284,10 @@ impl Checker<'_> {
             && s.has_field(f)
         {
             let help = if f == Field::Duration {
-                format!("compare the events themselves (`{} > 5ms`), or ask for a statistic: sum, max, p99", s.text)
+                format!(
+                    "compare the events themselves (`{} > 5ms`), or ask for a statistic: sum, max, p99",
+                    s.text
+                )
             } else {
                 format!("fields go into a filter: `{}[{written} …]`", s.text)
             };
@@ -332,8 +330,12 @@ impl Checker<'_> {
             self.diag(Code::UnknownOp, name.span, message)
                 .help(format!("`{}.{written}` exists", other.name()))
         } else {
-            self.diag(Code::UnknownOp, name.span, message)
-                .suggest(name.span, written, &short_op_names(source), "operations are")
+            self.diag(Code::UnknownOp, name.span, message).suggest(
+                name.span,
+                written,
+                &short_op_names(source),
+                "operations are",
+            )
         };
         self.fail(d)
     }
@@ -459,10 +461,7 @@ impl Checker<'_> {
             },
             sc,
         );
-        Ok(Number {
-            windows,
-            ..value
-        })
+        Ok(Number { windows, ..value })
     }
 
     /// Takes a metric into the rule's list.
@@ -498,7 +497,11 @@ impl Checker<'_> {
                 };
                 let Some(s) = s else { continue };
                 let same = |c: &Selection| {
-                    c.sel == s.sel && c.keys == s.keys && c.segment == s.segment && c.over == s.over && c.pooled == s.pooled
+                    c.sel == s.sel
+                        && c.keys == s.keys
+                        && c.segment == s.segment
+                        && c.over == s.over
+                        && c.pooled == s.pooled
                 };
                 if !candidates.iter().any(same) {
                     candidates.push(s);

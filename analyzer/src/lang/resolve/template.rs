@@ -27,9 +27,7 @@ impl Checker<'_> {
         while let Some((i, c)) = chars.next() {
             match c {
                 '\\' => match chars.next() {
-                    Some((_, '\n')) => {
-                        while chars.next_if(|(_, c)| c.is_whitespace()).is_some() {}
-                    }
+                    Some((_, '\n')) => while chars.next_if(|(_, c)| c.is_whitespace()).is_some() {},
                     Some((_, e)) => plain.extend(unescape(e)),
                     None => {}
                 },
@@ -38,11 +36,7 @@ impl Checker<'_> {
                     let at = inner.start as usize + i;
                     let span = Span::new(at, at + 1);
                     let d = self
-                        .diag(
-                            Code::TemplateSyntax,
-                            span,
-                            "this brace closes no placeholder",
-                        )
+                        .diag(Code::TemplateSyntax, span, "this brace closes no placeholder")
                         .help("a brace that is meant as such is doubled: `}}`")
                         .edit(span, "}}");
                     return self.fail(d);
@@ -173,15 +167,8 @@ impl Checker<'_> {
             .map(|(_, n)| n)
             .collect();
         let d = self
-            .diag(
-                Code::NoSuchPart,
-                span,
-                format!("the rule's key has no `{}`", k.name()),
-            )
-            .help(format!(
-                "known here: {}; `per` adds more",
-                names.join(", ")
-            ));
+            .diag(Code::NoSuchPart, span, format!("the rule's key has no `{}`", k.name()))
+            .help(format!("known here: {}; `per` adds more", names.join(", ")));
         self.fail(d)
     }
 }

@@ -138,7 +138,11 @@ impl Checker<'_> {
         }
         if (to_ns - at_ns) / every_ns > 1_000_000 {
             let d = self
-                .diag(Code::TestFixture, f.span, "this repetition holds more than a million events")
+                .diag(
+                    Code::TestFixture,
+                    f.span,
+                    "this repetition holds more than a million events",
+                )
                 .help("repeat less often, or for a shorter time");
             return self.fail(d);
         }
@@ -157,11 +161,7 @@ impl Checker<'_> {
         let Some(source) = Source::by_name(&first.text) else {
             let known = Source::ALL.map(Source::name);
             let d = self
-                .diag(
-                    Code::TestEvent,
-                    first.span,
-                    format!("unknown source `{}`", first.text),
-                )
+                .diag(Code::TestEvent, first.span, format!("unknown source `{}`", first.text))
                 .suggest(first.span, &first.text, &known, "sources are");
             return self.fail(d);
         };
@@ -169,7 +169,14 @@ impl Checker<'_> {
         // writer's to say.
         let strict = matches!(
             source,
-            Source::Cuda | Source::Driver | Source::Graph | Source::Io | Source::Mem | Source::Net | Source::Tcp | Source::Nccl
+            Source::Cuda
+                | Source::Driver
+                | Source::Graph
+                | Source::Io
+                | Source::Mem
+                | Source::Net
+                | Source::Tcp
+                | Source::Nccl
         );
         match e.path.get(1) {
             Some(op) if strict && !op_names(source).iter().any(|n| n.eq_ignore_ascii_case(&op.text)) => {
@@ -183,9 +190,11 @@ impl Checker<'_> {
                 return self.fail(d);
             }
             None if strict => {
-                let d = self
-                    .diag(Code::TestEvent, first.span, "which operation?")
-                    .help(format!("as in `{}.{}`", source.name(), op_names(source).last().copied().unwrap_or("")));
+                let d = self.diag(Code::TestEvent, first.span, "which operation?").help(format!(
+                    "as in `{}.{}`",
+                    source.name(),
+                    op_names(source).last().copied().unwrap_or("")
+                ));
                 return self.fail(d);
             }
             _ => {}
@@ -244,11 +253,7 @@ impl Checker<'_> {
             }
             (w, _) => {
                 let d = self
-                    .diag(
-                        Code::TestFixture,
-                        e.outcome.span,
-                        format!("unknown expectation `{w}`"),
-                    )
+                    .diag(Code::TestFixture, e.outcome.span, format!("unknown expectation `{w}`"))
                     .suggest(e.outcome.span, w, OUTCOMES, "expectations are");
                 return self.fail(d);
             }
