@@ -111,7 +111,7 @@ fn scenarios_are_listed_written_and_not_overwritten() {
     assert!(err.contains("a.db exists already") && err.contains("--force"), "{err}");
     let (_, _, code) = run(dir.path(), &["simulate", "lazy-load", "-o", "a.db", "--force"]);
     assert_eq!(code, 0);
-    let (_, err, code) = run(dir.path(), &["simulate", "lazy-lod", "-o", "b.db"]);
+    let (_, err, code) = run(dir.path(), &["simulate", "lazy", "-o", "b.db"]);
     assert_eq!(code, 2);
     assert!(err.contains("there is no scenario"), "{err}");
     assert!(!dir.path().join("b.db").exists());
