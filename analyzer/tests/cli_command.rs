@@ -134,13 +134,19 @@ fn completions_and_manual() {
     assert!(page.contains("fail"), "{page}");
 }
 
+/// The program in a folder of its own: in the build folder the recorder may lie beside it. Linked,
+/// for a file that was just written cannot always be started.
+fn alone() -> (tempfile::TempDir, std::path::PathBuf) {
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let program = dir.path().join("ingero");
+    fs::hard_link(assert_cmd::cargo::cargo_bin("ingero"), &program).unwrap();
+    (dir, program)
+}
+
 #[test]
 fn record_without_a_recorder_says_so() {
-    // Away from the build folder, where the recorder may lie beside this program.
-    let dir = tempfile::tempdir().unwrap();
-    let alone = dir.path().join("ingero");
-    fs::copy(assert_cmd::cargo::cargo_bin("ingero"), &alone).unwrap();
-    let output = Command::new(&alone)
+    let (dir, program) = alone();
+    let output = Command::new(&program)
         .args(["record", "--output", "x.db"])
         .env("PATH", dir.path())
         .output()
@@ -152,24 +158,17 @@ fn record_without_a_recorder_says_so() {
 
 #[cfg(unix)]
 #[test]
-fn record_becomes_the_recorder() {
-    use std::os::unix::fs::PermissionsExt as _;
-    let dir = tempfile::tempdir().unwrap();
-    let recorder = dir.path().join("ingero-recorder");
-    fs::write(&recorder, "#!/bin/sh\necho \"recorder: $*\"\nexit 7\n").unwrap();
-    fs::set_permissions(&recorder, fs::Permissions::from_mode(0o755)).unwrap();
-    let alone = dir.path().join("bin");
-    fs::create_dir(&alone).unwrap();
-    let alone = alone.join("ingero");
-    fs::copy(assert_cmd::cargo::cargo_bin("ingero"), &alone).unwrap();
-    let path = format!("{}:/bin:/usr/bin", dir.path().display());
-    let output = Command::new(&alone)
-        .args(["record", "--help", "-o", "x.db"])
-        .env("PATH", path)
+fn record_becomes_the_recorder_with_all_arguments() {
+    let (_dir, program) = alone();
+    let path = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink("/bin/echo", path.path().join("ingero-recorder")).unwrap();
+    let output = Command::new(&program)
+        .args(["record", "-o", "x.db", "--help"])
+        .env("PATH", path.path())
         .output()
         .unwrap();
-    assert_eq!(output.status.code(), Some(7));
-    assert_eq!(String::from_utf8(output.stdout).unwrap(), "recorder: --help -o x.db\n");
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "-o x.db --help\n");
 }
 
 #[cfg(unix)]

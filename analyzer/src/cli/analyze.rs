@@ -14,7 +14,7 @@ use super::engine::{self, Look, ReadRequest, Rules};
 use super::failure::Failure;
 use super::time::Instant;
 use super::{Outcome, sources};
-use crate::diagnosis::{Analysis, Status};
+use crate::diagnosis::{Analysis, Severity, Status};
 use crate::report::{Problem, ProblemKind, Report, json, markdown, ndjson, table};
 use crate::unit::Interval;
 
@@ -32,13 +32,25 @@ pub(super) fn run(args: &AnalyzeArgs, console: &mut Console) -> Result<Outcome, 
         progress: console.watched() && !args.quiet,
     };
     let judged = judge(&rules, &request, console)?;
+    let text = render(args, &judged, console);
+    match &args.output {
+        Some(path) => fs::write(path, text).map_err(|source| Failure::Write {
+            path: path.clone(),
+            source,
+        })?,
+        None => console.out(&text)?,
+    }
+    Ok(outcome(args.fail_on, args.strict, &judged))
+}
+
+fn render(args: &AnalyzeArgs, judged: &Judged, console: &Console) -> String {
     let report = Report {
         analysis: &judged.analysis,
         problems: &judged.problems,
         window: judged.window,
         version: env!("CARGO_PKG_VERSION"),
     };
-    let text = match args.format {
+    match args.format {
         Format::Table => {
             let mut options = console.layout(args.output.is_some());
             options.top = args.top;
@@ -48,26 +60,21 @@ pub(super) fn run(args: &AnalyzeArgs, console: &mut Console) -> Result<Outcome, 
         Format::Json => json::render(&report),
         Format::Ndjson => ndjson::render(&report),
         Format::Markdown => markdown::render(&report, args.top),
-    };
-    match &args.output {
-        Some(path) => fs::write(path, text).map_err(|source| Failure::Write {
-            path: path.clone(),
-            source,
-        })?,
-        None => console.out(&text)?,
     }
-    Ok(outcome(args, &judged))
 }
 
-fn outcome(args: &AnalyzeArgs, judged: &Judged) -> Outcome {
+/// A part that could not be served outweighs what was found in the rest, and that outweighs what
+/// could not be judged. Every diagnosis counts, also one that another explains: `--fail-on` asks
+/// how bad it is, not why.
+fn outcome(fail_on: Option<Severity>, strict: bool, judged: &Judged) -> Outcome {
     let analysis = &judged.analysis;
     let severe = |level| analysis.diagnoses.iter().any(|d| d.severity >= level);
     let unjudged = |status| matches!(status, Status::Unknown | Status::NotApplicable);
     if !judged.problems.is_empty() {
         Outcome::Partial
-    } else if args.fail_on.is_some_and(severe) {
+    } else if fail_on.is_some_and(severe) {
         Outcome::Found
-    } else if args.strict && analysis.rules.iter().any(|r| unjudged(r.status)) {
+    } else if strict && analysis.rules.iter().any(|r| unjudged(r.status)) {
         Outcome::Unjudged
     } else {
         Outcome::Fine
@@ -99,14 +106,19 @@ pub(super) fn compile(args: &RuleArgs, console: &mut Console) -> Result<Rules, F
     if files.is_empty() {
         return Err(Failure::NoRules);
     }
-    let rules = engine::compile(&files, &args.set, look(console))?;
-    for problem in rules.problems.iter().filter(|p| p.is_error) {
-        console.err(&problem.text);
-    }
+    let rules = engine::compile(&files, &args.set, look(console));
+    show(rules.problems.iter().filter(|p| p.is_error), console);
     if rules.problems.iter().any(|p| p.is_error && p.in_set) {
         return Err(Failure::BadSet);
     }
     Ok(rules)
+}
+
+/// Shows problems in texts of rules, a blank line after each.
+pub(super) fn show<'a>(problems: impl Iterator<Item = &'a engine::RuleProblem>, console: &mut Console) {
+    for problem in problems {
+        console.err(&format!("{}\n\n", problem.text.trim_end()));
+    }
 }
 
 /// How problems look on standard error.
@@ -136,7 +148,7 @@ pub(super) fn judge(rules: &Rules, request: &Request<'_>, console: &mut Console)
         threads: request.threads,
         progress: if request.progress { Some(&tell) } else { None },
     };
-    let (trace, unreadable) = engine::read(request.traces, &read)?;
+    let (trace, unreadable) = engine::read(request.traces, &read);
     progress.finish();
     for p in unreadable {
         console.say(Kind::Error, &format!("{}: {}", p.path, p.message));
@@ -233,5 +245,86 @@ impl Progress {
         {
             bar.finish_and_clear();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnosis::{Diagnosis, Factors, KeyValues, RuleResult};
+
+    fn diagnosis(severity: Severity, explained_by: Option<usize>) -> Diagnosis {
+        Diagnosis {
+            rank: 1,
+            rule: "A".to_owned(),
+            rule_id: "a".to_owned(),
+            title: String::new(),
+            severity,
+            score: 0,
+            confidence: 0,
+            factors: Factors::default(),
+            impact_ns: 0,
+            key: KeyValues::default(),
+            link: None,
+            when: Interval::default(),
+            incidents: 1,
+            message: String::new(),
+            explanation: String::new(),
+            refuted_by: String::new(),
+            fixes: Vec::new(),
+            evidence: Vec::new(),
+            explains: Vec::new(),
+            explained_by,
+            refs: Vec::new(),
+        }
+    }
+
+    fn judged(diagnoses: Vec<Diagnosis>, status: Status) -> Judged {
+        let rule = RuleResult {
+            id: "a".to_owned(),
+            name: "A".to_owned(),
+            title: String::new(),
+            file: String::new(),
+            status,
+            reason: String::new(),
+            keys: (0, 0),
+        };
+        Judged {
+            analysis: Analysis {
+                rules: vec![rule],
+                diagnoses,
+                ..Analysis::default()
+            },
+            problems: Vec::new(),
+            window: None,
+        }
+    }
+
+    #[test]
+    fn what_was_found_decides_only_when_asked_for() {
+        let low_explains_high = || vec![diagnosis(Severity::Low, None), diagnosis(Severity::High, Some(0))];
+        let found = judged(low_explains_high(), Status::Fired);
+        assert_eq!(outcome(None, false, &found), Outcome::Fine);
+        assert_eq!(outcome(Some(Severity::High), false, &found), Outcome::Found);
+        assert_eq!(outcome(Some(Severity::Critical), false, &found), Outcome::Fine);
+        let unknown = judged(low_explains_high(), Status::Unknown);
+        assert_eq!(outcome(None, true, &unknown), Outcome::Unjudged);
+        assert_eq!(outcome(None, false, &unknown), Outcome::Fine);
+        assert_eq!(outcome(Some(Severity::Low), true, &unknown), Outcome::Found);
+        let skipped = judged(Vec::new(), Status::NotApplicable);
+        assert_eq!(outcome(None, true, &skipped), Outcome::Unjudged);
+        let quiet = judged(Vec::new(), Status::Quiet);
+        assert_eq!(outcome(Some(Severity::Info), true, &quiet), Outcome::Fine);
+    }
+
+    #[test]
+    fn a_part_that_could_not_be_served_outweighs_the_rest() {
+        let mut found = judged(vec![diagnosis(Severity::Critical, None)], Status::Fired);
+        found.problems.push(Problem {
+            kind: ProblemKind::Trace,
+            path: "t.db".to_owned(),
+            message: "truncated".to_owned(),
+        });
+        assert_eq!(outcome(Some(Severity::Low), true, &found), Outcome::Partial);
     }
 }

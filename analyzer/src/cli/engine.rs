@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 use super::failure::Failure;
 use super::time::Instant;
 use crate::diagnosis::Analysis;
-use crate::lang::hir::Program;
+use crate::lang;
+use crate::lang::hir::{Program, Rule};
+use crate::simulate;
 use crate::source::SourceFile;
-use crate::trace::Trace;
+use crate::trace::{self, Edge, Needs, ReadOptions, Trace, TraceError, WindowSpec};
 use crate::unit::Interval;
 
 /// Compiled rules and what is wrong with their texts.
@@ -44,9 +46,32 @@ pub(super) struct Look {
 }
 
 /// Compiles texts of rules.
-pub(super) fn compile(files: &[SourceFile], set: &[(String, String)], look: Look) -> Result<Rules, Failure> {
-    let _ = (files, set, look.width, look.color, look.utf8);
-    Err(Failure::NotBuiltIn("the rule language"))
+pub(super) fn compile(files: &[SourceFile], set: &[(String, String)], look: Look) -> Rules {
+    let compiled = lang::compile(files, set);
+    let shown = &compiled.program.files;
+    let problems = compiled
+        .diagnostics
+        .iter()
+        .map(|d| {
+            let file = usize::try_from(d.file.0).unwrap_or(usize::MAX);
+            let one = std::slice::from_ref(d);
+            RuleProblem {
+                file: shown.get(file).map(|f| f.name.clone()).unwrap_or_default(),
+                is_error: d.is_error(),
+                // Values given with --set are files of their own, after those of the user.
+                in_set: file >= files.len(),
+                text: if look.utf8 {
+                    lang::render::fancy(one, shown, look.width, look.color)
+                } else {
+                    lang::render::plain(one, shown)
+                },
+            }
+        })
+        .collect();
+    Rules {
+        program: compiled.program,
+        problems,
+    }
 }
 
 /// What to read.
@@ -75,13 +100,40 @@ pub(super) struct TraceProblem {
 }
 
 /// Reads traces; those that cannot be read do not stop the others.
-pub(super) fn read(
-    paths: &[PathBuf],
-    request: &ReadRequest<'_>,
-) -> Result<(Option<Trace>, Vec<TraceProblem>), Failure> {
-    let _ = (paths, request.program, request.from, request.to, request.threads);
-    let _ = request.progress.is_some();
-    Err(Failure::NotBuiltIn("reading traces"))
+pub(super) fn read(paths: &[PathBuf], request: &ReadRequest<'_>) -> (Option<Trace>, Vec<TraceProblem>) {
+    let edge = |at| match at {
+        Instant::At(ns) => Edge::At(ns),
+        Instant::AfterStart(ns) => Edge::AfterStart(ns),
+        Instant::BeforeEnd(ns) => Edge::BeforeEnd(ns),
+    };
+    let window = WindowSpec {
+        from: request.from.map(edge),
+        to: request.to.map(edge),
+    };
+    let options = ReadOptions {
+        needs: needs(request.program),
+        window: (request.from.is_some() || request.to.is_some()).then_some(window),
+        threads: request.threads,
+        progress: request.progress,
+    };
+    let (trace, errors) = trace::read(paths, &options);
+    (trace, errors.iter().map(problem).collect())
+}
+
+/// What the rules need of a file.
+fn needs(_: &Program) -> Needs {
+    Needs::everything()
+}
+
+fn problem(error: &TraceError) -> TraceProblem {
+    let path = error.path().map(|p| p.display().to_string()).unwrap_or_default();
+    let message = error.to_string();
+    let message = message
+        .strip_prefix(&format!("{path}: "))
+        .unwrap_or(&message)
+        .to_owned();
+    let help = miette::Diagnostic::help(error).map(|h| h.to_string());
+    TraceProblem { path, message, help }
 }
 
 /// Judges a trace.
@@ -121,27 +173,22 @@ pub(super) fn run_tests(
 }
 
 /// A rule in words, with its plan and its defaults.
-pub(super) fn explain(program: &Program, rule: &str) -> Result<String, Failure> {
-    let _ = (program, rule);
-    Err(Failure::NotBuiltIn("explaining rules"))
+pub(super) fn explain(program: &Program, rule: &Rule) -> String {
+    lang::explain::rule(program, rule)
 }
 
-/// A case that can be simulated.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Scenario {
-    /// Its name.
-    pub(super) name: &'static str,
-    /// One line.
-    pub(super) title: &'static str,
-}
-
-/// Every case.
-pub(super) fn scenarios() -> Result<Vec<Scenario>, Failure> {
-    Err(Failure::NotBuiltIn("the simulator"))
+/// Every case that can be simulated: name and what it is, in one line.
+pub(super) fn scenarios() -> impl Iterator<Item = (&'static str, &'static str)> {
+    simulate::scenarios().iter().map(|s| (s.name, s.title))
 }
 
 /// Writes the trace of a case; returns how many events it has.
 pub(super) fn simulate(name: &str, path: &Path, events: Option<u64>, seed: u64, replace: bool) -> Result<u64, Failure> {
-    let _ = (name, path, events, seed, replace);
-    Err(Failure::NotBuiltIn("the simulator"))
+    let options = simulate::Options {
+        events,
+        seed,
+        ..simulate::Options::default()
+    };
+    let summary = simulate::create(name, &options, path, replace)?;
+    Ok(summary.events)
 }

@@ -3,6 +3,9 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::simulate::SimulateError;
+use crate::trace::writer::WriteError;
+
 /// Why a command could not run. All of these exit with 2.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -87,6 +90,9 @@ pub(super) enum Failure {
         /// Why.
         source: io::Error,
     },
+    /// A trace could not be simulated.
+    #[error(transparent)]
+    Simulate(#[from] SimulateError),
     /// A part of the program that this build lacks.
     #[error("{0} is not built in yet")]
     NotBuiltIn(&'static str),
@@ -106,6 +112,8 @@ impl Failure {
                  trace can be analysed anywhere"
                     .to_owned(),
             ),
+            Self::Simulate(SimulateError::Unknown { .. }) => Some("`ingero simulate --list` names them all".to_owned()),
+            Self::Simulate(SimulateError::Write(WriteError::Exists { .. })) => Some("--force replaces it".to_owned()),
             _ => None,
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! Exit codes: 0 it ran; 1 a diagnosis at or above `--fail-on`, a failed rule test or a golden
 //! file that differs; 2 the request could not be served, or not fully; 3 with `--strict`,
-//! something could not be judged. The smallest of 2, 1, 3 in that order wins.
+//! something could not be judged. Where several apply, 2 outweighs 1, and 1 outweighs 3.
 
 mod analyze;
 mod args;

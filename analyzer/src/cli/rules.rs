@@ -77,10 +77,8 @@ fn levels(rule: &Rule) -> String {
 
 fn check(names: &[PathBuf], set: &[(String, String)], console: &mut Console) -> Result<Outcome, Failure> {
     let files = sources::load(names)?;
-    let rules = engine::compile(&files, set, analyze::look(console))?;
-    for problem in &rules.problems {
-        console.err(&problem.text);
-    }
+    let rules = engine::compile(&files, set, analyze::look(console));
+    analyze::show(rules.problems.iter(), console);
     let errors = rules.problems.iter().filter(|p| p.is_error).count();
     let lints = rules.problems.len() - errors;
     let mut parts = vec![
@@ -134,7 +132,7 @@ fn test(names: &[PathBuf], rule: Option<&str>, console: &mut Console) -> Result<
 fn explain(name: &str, args: &RuleArgs, console: &mut Console) -> Result<Outcome, Failure> {
     let rules = analyze::compile(args, console)?;
     let rule = find(&rules.program, name)?;
-    let mut text = engine::explain(&rules.program, &rule.name)?;
+    let mut text = engine::explain(&rules.program, rule);
     if !text.ends_with('\n') {
         text.push('\n');
     }

@@ -14,11 +14,11 @@ pub(super) fn run(args: &SimulateArgs, console: &mut Console) -> Result<Outcome,
         console.out(&format!("{}: {events} events\n", path.display()))?;
         return Ok(Outcome::Fine);
     }
-    let scenarios = engine::scenarios()?;
-    let width = scenarios.iter().map(|s| s.name.len()).max().unwrap_or(0);
+    let scenarios: Vec<_> = engine::scenarios().collect();
+    let width = scenarios.iter().map(|s| s.0.len()).max().unwrap_or(0);
     let mut out = String::new();
-    for s in scenarios {
-        let _ = writeln!(out, "{:width$}  {}", s.name, s.title);
+    for (name, title) in scenarios {
+        let _ = writeln!(out, "{name:width$}  {title}");
     }
     console.out(&out)?;
     Ok(Outcome::Fine)

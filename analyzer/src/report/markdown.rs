@@ -2,7 +2,7 @@
 
 use super::paint::clean;
 use super::{Report, words};
-use crate::diagnosis::{Diagnosis, Status};
+use crate::diagnosis::{Analysis, Diagnosis, Status};
 use crate::unit::show_dur;
 
 /// Renders the report with the `top` first primary findings.
@@ -46,7 +46,7 @@ pub fn render(report: &Report<'_>, top: usize) -> String {
         line("|--:|---|---|---|--:|--:|--:|");
         for d in shown {
             line(&row(d, "", with_node));
-            for child in explained(a, d) {
+            for child in explained(a, d, 0) {
                 line(&row(child, "↳ ", with_node));
             }
         }
@@ -67,8 +67,17 @@ pub fn render(report: &Report<'_>, top: usize) -> String {
     out
 }
 
-fn explained<'a>(a: &'a crate::diagnosis::Analysis, d: &'a Diagnosis) -> impl Iterator<Item = &'a Diagnosis> {
-    d.explains.iter().filter_map(|i| a.diagnoses.get(*i))
+/// All findings folded under this one, in the order of a walk; the depth is bounded, should a
+/// model have a cycle.
+fn explained<'a>(a: &'a Analysis, d: &'a Diagnosis, depth: usize) -> Vec<&'a Diagnosis> {
+    let mut out = Vec::new();
+    if depth < 8 {
+        for child in d.explains.iter().filter_map(|i| a.diagnoses.get(*i)) {
+            out.push(child);
+            out.extend(explained(a, child, depth + 1));
+        }
+    }
+    out
 }
 
 fn row(d: &Diagnosis, prefix: &str, with_node: bool) -> String {
@@ -88,7 +97,7 @@ fn row(d: &Diagnosis, prefix: &str, with_node: bool) -> String {
     )
 }
 
-fn finding(d: &Diagnosis, a: &crate::diagnosis::Analysis, zero: i64, with_node: bool, line: &mut impl FnMut(&str)) {
+fn finding(d: &Diagnosis, a: &Analysis, zero: i64, with_node: bool, line: &mut impl FnMut(&str)) {
     let title = if d.title.is_empty() {
         String::new()
     } else {
@@ -106,7 +115,11 @@ fn finding(d: &Diagnosis, a: &crate::diagnosis::Analysis, zero: i64, with_node: 
     line(&format!("- **Where**: {}", escape(&words::place(&d.key, true))));
     line(&format!("- **When**: {}", escape(&words::when(d, zero))));
     for e in &d.evidence {
-        line(&format!("- **Measured**: {}", escape(&words::evidence(e))));
+        line(&format!(
+            "- **Measured**: {}: {}",
+            escape(&words::values(e)),
+            code(&words::conjunct(e))
+        ));
     }
     line(&format!(
         "- **Sure**: {}: {}",
@@ -119,7 +132,7 @@ fn finding(d: &Diagnosis, a: &crate::diagnosis::Analysis, zero: i64, with_node: 
     for fix in &d.fixes {
         line(&format!("- **Fix**: {}", escape(fix)));
     }
-    for child in explained(a, d) {
+    for child in explained(a, d, 0) {
         line(&format!(
             "- **Explains** {} {} ({}, {} sure): {}",
             words::level(child.severity),

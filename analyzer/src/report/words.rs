@@ -142,8 +142,8 @@ pub(super) fn conjunct(e: &Evidence) -> String {
     let shown = size(e.witnesses.len());
     if e.n_witnesses > shown && shown > 0 {
         basis.push(match shown {
-            1 => format!("the longest of {} witnesses above", count(e.n_witnesses)),
-            n => format!("the {n} longest of {} witnesses above", count(e.n_witnesses)),
+            1 => format!("the longest of {} witnesses shown", count(e.n_witnesses)),
+            n => format!("the {n} longest of {} witnesses shown", count(e.n_witnesses)),
         });
     }
     if !basis.is_empty() {

@@ -64,10 +64,7 @@ impl Server {
     fn start(stage: &mut Stage<'_>) -> Result<Self, WriteError> {
         let at = EPOCH + 100 * MS;
         let mut api = stage.thread(API, API, 1, "vllm", at)?;
-        stage.push(
-            Event::new(stage.ops.exec, API, API, at, 0).comm("vllm"),
-            None,
-        );
+        stage.push(Event::new(stage.ops.exec, API, API, at, 0).comm("vllm"), None);
         let api_io = stage.thread(API, API + 31, 1, "ZMQbg/IO/0", at + 600 * MS)?;
         stage.spawn(&mut api, ENGINE, "VLLM::EngineCor", at + 900 * MS);
         let born = at + 901 * MS;
@@ -471,7 +468,13 @@ fn busy_engine(
     for second in 8..11 {
         run(stage, server, second * 1000, second * 1000 + 1000, RATE, 90, 0)?;
     }
-    let given = if stint == Stint::OtherThread { 580 } else if stint == Stint::Beside { 564 } else { 566 };
+    let given = if stint == Stint::OtherThread {
+        580
+    } else if stint == Stint::Beside {
+        564
+    } else {
+        566
+    };
     run(stage, server, 11_000, 12_000, RATE, TAILS - given, 0)?;
     Ok((stall, (slow_at, slow_at + SLOW)))
 }
@@ -489,9 +492,15 @@ fn planted(
     let engine = &server.engine;
     let slump = (begin + 3 * SEC, begin + 8 * SEC);
     let (kind, what) = match stint {
-        Stint::Inside => ("cause", "330 ms of this launch the thread waited for the CPU that cc1plus held"),
+        Stint::Inside => (
+            "cause",
+            "330 ms of this launch the thread waited for the CPU that cc1plus held",
+        ),
         Stint::Beside => ("twin", "a launch of 356 ms; the stint off CPU ends 1 ms before it"),
-        Stint::OtherThread => ("twin", "a launch of 356 ms; a helper thread, not this one, is off CPU in it"),
+        Stint::OtherThread => (
+            "twin",
+            "a launch of 356 ms; a helper thread, not this one, is off CPU in it",
+        ),
         Stint::Asleep => ("twin", "a launch of 356 ms; 330 ms of it are a voluntary sleep"),
     };
     stage.truth(kind, "LAUNCH_TAIL_CONTENTION", engine, slow, SLOW, what)?;
@@ -521,7 +530,14 @@ fn planted(
     let note = "context switches in the trace, nearly all of them short voluntary sleeps";
     stage.truth("note", "", engine, (EPOCH, stop), switches, note)?;
     let note = "page allocations in the incident, in aggregates only";
-    stage.truth("note", "PAGE_ALLOC_STORM", engine, (begin, begin + 11 * SEC), PAGES, note)
+    stage.truth(
+        "note",
+        "PAGE_ALLOC_STORM",
+        engine,
+        (begin, begin + 11 * SEC),
+        PAGES,
+        note,
+    )
 }
 
 /// Light traffic with pauses; returns the time when it stopped.
@@ -610,9 +626,23 @@ pub(crate) fn lazy_load(stage: &mut Stage<'_>, length: Length) -> Result<i64, Wr
         "40 first uses of kernels inside one open request, {} ms together; repeats take 20 µs",
         first_uses / MS
     );
-    stage.truth("cause", "LAZY_KERNEL_LOAD", &server.engine, (started, ended), first_uses, note)?;
+    stage.truth(
+        "cause",
+        "LAZY_KERNEL_LOAD",
+        &server.engine,
+        (started, ended),
+        first_uses,
+        note,
+    )?;
     let note = "the slowest first use; no thread lost its CPU in it";
     let slowest = (longest.0, longest.1);
-    stage.truth("twin", "LAUNCH_TAIL_CONTENTION", &server.engine, slowest, longest.2, note)?;
+    stage.truth(
+        "twin",
+        "LAUNCH_TAIL_CONTENTION",
+        &server.engine,
+        slowest,
+        longest.2,
+        note,
+    )?;
     Ok(stop)
 }
