@@ -520,7 +520,7 @@ impl<'a> Builder<'a> {
         let exits_recorded = self.node.ops.binary_search(&known(3, 6)).is_ok()
             || self.node.sources_attached.iter().any(|s| s == Source::Process.name());
         let observed = self.node.observed.unwrap_or_default();
-        let mut names = self.names(pieces);
+        let mut names = self.names(pieces, threads);
         let mut spans: BTreeMap<usize, Interval> = BTreeMap::new();
         let mut gpu: BTreeMap<usize, Interval> = BTreeMap::new();
         for p in pieces.iter().filter(|p| p.lane.rows > 0) {
@@ -607,7 +607,7 @@ impl<'a> Builder<'a> {
 
     /// Names of threads. The name in a row is that of the task which ran the probe: for
     /// `sched_switch` that may be the one that left, so it comes last.
-    fn names(&self, pieces: &[Piece]) -> BTreeMap<(usize, i64), String> {
+    fn names(&self, pieces: &[Piece], threads: &[(usize, i64)]) -> BTreeMap<(usize, i64), String> {
         let rank = |op: Op| match op.def().source {
             Source::Cuda | Source::Driver | Source::Graph | Source::Nccl => 0,
             Source::Process => 1,
@@ -617,9 +617,8 @@ impl<'a> Builder<'a> {
             _ => 4,
         };
         let mut best: BTreeMap<(usize, i64), (u8, &String)> = BTreeMap::new();
-        let mut out: BTreeMap<(usize, i64), String> = BTreeMap::new();
+        let mut out: BTreeMap<(usize, i64), String> = threads.iter().map(|&t| (t, String::new())).collect();
         for p in pieces {
-            out.entry((p.life, p.tid)).or_default();
             if let Some(comm) = self.host.comms.get(&(p.lane.file, p.lane.sample)) {
                 let here = (rank(p.lane.key.op), comm);
                 let b = best.entry((p.life, p.tid)).or_insert(here);

@@ -403,7 +403,7 @@ pub(crate) struct Row {
 }
 
 const SOURCES: usize = 16;
-const OP_IDS: usize = 128;
+const OP_IDS: usize = 256;
 const NO_OP: u16 = u16::MAX;
 
 /// Which op is meant by (source, op) and how its rows are kept.
