@@ -28,6 +28,7 @@ const EARLY: i64 = SEC;
 
 /// Everything about one node, from all files that have it.
 #[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 struct Host {
     lanes: Vec<RawLane>,
     files: BTreeSet<usize>,
@@ -287,8 +288,7 @@ fn mark_doubles(files: &mut [RawFile], hosts: &BTreeMap<String, Host>) {
                 if both.is_some_and(|(x, y)| x.overlap(y) > 0) {
                     let other = files[a].info.path.display().to_string();
                     files[b].info.notes.push(format!(
-                        "{} and this file cover the same time of node {name}: events in both are counted twice",
-                        other
+                        "{other} and this file cover the same time of node {name}: events in both are counted twice"
                     ));
                 }
             }
@@ -379,6 +379,7 @@ impl<'a> Builder<'a> {
 
         let mut threads: BTreeSet<(usize, i64)> = pieces.iter().map(|p| (p.life, p.tid)).collect();
         threads.extend(identity.lives.iter().enumerate().map(|(i, l)| (i, l.pid)));
+        threads.extend(identity.threads());
         for t in &self.host.tasks {
             if let Some(life) = identity.life_at(t.pid, t.start) {
                 threads.insert((life, t.tid));
@@ -830,7 +831,7 @@ impl<'a> Builder<'a> {
             for x in xids {
                 if let Some(t) = identity.life_at(0, x.at).and_then(main) {
                     push(t, xid, Interval::new(x.at, x.at), x.message, &|lane| {
-                        lane.xid.push(x.number)
+                        lane.xid.push(x.number);
                     });
                 }
             }
@@ -987,7 +988,8 @@ fn preemptors(lane: &Lane, life: usize, host: &Host, node: &Node, identity: &Ide
     if !node.preemptor {
         return vec![preemptor::UNKNOWN; lane.len()];
     }
-    let mut known: FxHashMap<i64, u8> = FxHashMap::default();
+    // `None` where the answer depends on the time.
+    let mut known: FxHashMap<i64, Option<u8>> = FxHashMap::default();
     let code = |tid: i64, at: i64| match tid {
         0 => preemptor::IDLE,
         t if t < 0 => preemptor::UNKNOWN,
@@ -1009,11 +1011,10 @@ fn preemptors(lane: &Lane, life: usize, host: &Host, node: &Node, identity: &Ide
     (0..lane.len())
         .map(|i| {
             let (tid, at) = (lane.prev_tid[i], lane.start[i].saturating_add(lane.dur[i]));
-            if identity.changes(tid) {
-                code(tid, at)
-            } else {
-                *known.entry(tid).or_insert_with(|| code(tid, at))
-            }
+            let fixed = known
+                .entry(tid)
+                .or_insert_with(|| (!identity.changes(tid)).then(|| code(tid, at)));
+            fixed.unwrap_or_else(|| code(tid, at))
         })
         .collect()
 }
