@@ -134,7 +134,7 @@ pub enum TraceError {
         /// The column.
         column: String,
         /// The type needed.
-        expected: String,
+        expected: &'static str,
         /// The type found.
         found: String,
     },
@@ -245,8 +245,7 @@ impl TraceError {
         let detail = error.to_string();
         let path = path.to_path_buf();
         match error.sqlite_error_code() {
-            Some(C::NotADatabase) => Self::Corrupt { path, detail },
-            Some(C::DatabaseCorrupt) => Self::Corrupt { path, detail },
+            Some(C::NotADatabase | C::DatabaseCorrupt) => Self::Corrupt { path, detail },
             Some(C::DatabaseBusy | C::DatabaseLocked) => Self::Locked { path },
             Some(C::PermissionDenied | C::AuthorizationForStatementDenied) => Self::NoPermission { path },
             Some(C::SystemIoFailure | C::DiskFull) => Self::Io { path, detail },

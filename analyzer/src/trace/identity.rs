@@ -250,6 +250,15 @@ impl Identity {
         self.life_at(self.pid_at(tid, at), at)
     }
 
+    /// Threads that rows, tasks or forks name, each with the life that it began in.
+    pub(crate) fn threads(&self) -> impl Iterator<Item = (usize, i64)> {
+        let all = self
+            .tids
+            .iter()
+            .flat_map(|(&tid, list)| list.iter().map(move |&(from, pid)| (tid, from, pid)));
+        all.filter_map(|(tid, from, pid)| Some((self.life_at(pid, from)?, tid)))
+    }
+
     /// Whether anything is known of the task.
     pub(crate) fn knows(&self, tid: i64) -> bool {
         self.tids.contains_key(&tid) || self.by_pid.contains_key(&tid)

@@ -64,6 +64,7 @@ pub struct FileInfo {
 
 /// A host.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 pub struct Node {
     /// Its name; files older than 0.9 have none, then it is the stem of the file if several files
     /// are read, else empty.

@@ -97,7 +97,7 @@ fn mark_first_uses(lanes: &[Calls<'_>], out: &mut [Vec<u8>]) {
             *known = (*known).min(here);
         }
     }
-    #[expect(clippy::iter_over_hash_type, reason = "sets bits; the order does not matter")]
+    // Bits are set, so the order of the map does not matter.
     for (_, _, n, i) in first.into_values() {
         set(&mut out[n], lanes[n].start.len(), i, flag::FIRST_USE);
     }

@@ -60,6 +60,7 @@ pub(crate) fn from_wakeups(lanes: &mut [RawLane]) {
             woken.entry((lane.key.node, target)).or_default().push(lane.start[i]);
         }
     }
+    #[expect(clippy::iter_over_hash_type, reason = "each list is sorted by itself")]
     for times in woken.values_mut() {
         times.sort_unstable();
     }

@@ -28,6 +28,7 @@ const EARLY: i64 = SEC;
 
 /// Everything about one node, from all files that have it.
 #[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 struct Host {
     lanes: Vec<RawLane>,
     files: BTreeSet<usize>,
@@ -287,8 +288,7 @@ fn mark_doubles(files: &mut [RawFile], hosts: &BTreeMap<String, Host>) {
                 if both.is_some_and(|(x, y)| x.overlap(y) > 0) {
                     let other = files[a].info.path.display().to_string();
                     files[b].info.notes.push(format!(
-                        "{} and this file cover the same time of node {name}: events in both are counted twice",
-                        other
+                        "{other} and this file cover the same time of node {name}: events in both are counted twice"
                     ));
                 }
             }
@@ -379,6 +379,7 @@ impl<'a> Builder<'a> {
 
         let mut threads: BTreeSet<(usize, i64)> = pieces.iter().map(|p| (p.life, p.tid)).collect();
         threads.extend(identity.lives.iter().enumerate().map(|(i, l)| (i, l.pid)));
+        threads.extend(identity.threads());
         for t in &self.host.tasks {
             if let Some(life) = identity.life_at(t.pid, t.start) {
                 threads.insert((life, t.tid));
@@ -520,7 +521,7 @@ impl<'a> Builder<'a> {
         let exits_recorded = self.node.ops.binary_search(&known(3, 6)).is_ok()
             || self.node.sources_attached.iter().any(|s| s == Source::Process.name());
         let observed = self.node.observed.unwrap_or_default();
-        let mut names = self.names(pieces);
+        let mut names = self.names(pieces, threads);
         let mut spans: BTreeMap<usize, Interval> = BTreeMap::new();
         let mut gpu: BTreeMap<usize, Interval> = BTreeMap::new();
         for p in pieces.iter().filter(|p| p.lane.rows > 0) {
@@ -607,7 +608,7 @@ impl<'a> Builder<'a> {
 
     /// Names of threads. The name in a row is that of the task which ran the probe: for
     /// `sched_switch` that may be the one that left, so it comes last.
-    fn names(&self, pieces: &[Piece]) -> BTreeMap<(usize, i64), String> {
+    fn names(&self, pieces: &[Piece], threads: &[(usize, i64)]) -> BTreeMap<(usize, i64), String> {
         let rank = |op: Op| match op.def().source {
             Source::Cuda | Source::Driver | Source::Graph | Source::Nccl => 0,
             Source::Process => 1,
@@ -617,9 +618,8 @@ impl<'a> Builder<'a> {
             _ => 4,
         };
         let mut best: BTreeMap<(usize, i64), (u8, &String)> = BTreeMap::new();
-        let mut out: BTreeMap<(usize, i64), String> = BTreeMap::new();
+        let mut out: BTreeMap<(usize, i64), String> = threads.iter().map(|&t| (t, String::new())).collect();
         for p in pieces {
-            out.entry((p.life, p.tid)).or_default();
             if let Some(comm) = self.host.comms.get(&(p.lane.file, p.lane.sample)) {
                 let here = (rank(p.lane.key.op), comm);
                 let b = best.entry((p.life, p.tid)).or_insert(here);
@@ -831,7 +831,7 @@ impl<'a> Builder<'a> {
             for x in xids {
                 if let Some(t) = identity.life_at(0, x.at).and_then(main) {
                     push(t, xid, Interval::new(x.at, x.at), x.message, &|lane| {
-                        lane.xid.push(x.number)
+                        lane.xid.push(x.number);
                     });
                 }
             }
@@ -988,7 +988,8 @@ fn preemptors(lane: &Lane, life: usize, host: &Host, node: &Node, identity: &Ide
     if !node.preemptor {
         return vec![preemptor::UNKNOWN; lane.len()];
     }
-    let mut known: FxHashMap<i64, u8> = FxHashMap::default();
+    // `None` where the answer depends on the time.
+    let mut known: FxHashMap<i64, Option<u8>> = FxHashMap::default();
     let code = |tid: i64, at: i64| match tid {
         0 => preemptor::IDLE,
         t if t < 0 => preemptor::UNKNOWN,
@@ -1010,11 +1011,10 @@ fn preemptors(lane: &Lane, life: usize, host: &Host, node: &Node, identity: &Ide
     (0..lane.len())
         .map(|i| {
             let (tid, at) = (lane.prev_tid[i], lane.start[i].saturating_add(lane.dur[i]));
-            if identity.changes(tid) {
-                code(tid, at)
-            } else {
-                *known.entry(tid).or_insert_with(|| code(tid, at))
-            }
+            let fixed = known
+                .entry(tid)
+                .or_insert_with(|| (!identity.changes(tid)).then(|| code(tid, at)));
+            fixed.unwrap_or_else(|| code(tid, at))
         })
         .collect()
 }

@@ -40,6 +40,7 @@ enum Direction {
 
 /// How rows of an op are kept.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent columns")]
 pub(crate) struct Shape {
     /// Whether every row is kept, or only a summary of them.
     keep: bool,
@@ -403,7 +404,7 @@ pub(crate) struct Row {
 }
 
 const SOURCES: usize = 16;
-const OP_IDS: usize = 128;
+const OP_IDS: usize = 256;
 const NO_OP: u16 = u16::MAX;
 
 /// Which op is meant by (source, op) and how its rows are kept.
@@ -450,14 +451,14 @@ pub(crate) struct RowSink {
     file: u32,
     base: i64,
     index: FxHashMap<RawKey, u32>,
-    recent: [(RawKey, u32); RECENT],
+    recent: Vec<(RawKey, u32)>,
     pub(crate) lanes: Vec<RawLane>,
     pub(crate) rows: u64,
     pub(crate) unknown: u64,
 }
 
 /// Events of a few threads alternate: remembering some keys saves most look-ups.
-const RECENT: usize = 64;
+const RECENT: usize = 1024;
 const NOBODY: (RawKey, u32) = (
     RawKey {
         node: 0,
@@ -475,7 +476,7 @@ impl RowSink {
             file,
             base,
             index: FxHashMap::default(),
-            recent: [NOBODY; RECENT],
+            recent: vec![NOBODY; RECENT],
             lanes: Vec::new(),
             rows: 0,
             unknown: 0,

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
-use super::columns::RawLane;
+use super::columns::{RawLane, Tally};
 use super::options::{Needs, ReadOptions};
 use super::scan::{self, Access, Details, First, RowSource as _, Scanned, SqliteRows};
 use super::schema::Schema;
@@ -28,7 +28,7 @@ pub(crate) struct RawFile {
     /// Task names of some rows.
     pub(crate) comms: BTreeMap<At, String>,
     pub(crate) ours: bool,
-    /// Files from 0.9 on keep rows of cudaMalloc and cudaFree only where a watchdog asked for them.
+    /// Whether off-CPU stints know when the thread became runnable, and who ran before.
     pub(crate) run_state: bool,
     pub(crate) preemptor: bool,
     /// By node: the timestamp of the first row of a file that lacks earlier ones, and its number.
@@ -41,6 +41,9 @@ impl RawFile {
         let (conn, path) = match access {
             Access::File(opened) => {
                 own = opened.connect()?;
+                // One view of the file for all that follows: where it has locks, this one keeps writers out.
+                own.execute_batch("BEGIN")
+                    .map_err(|e| TraceError::from_sql(&opened.path, &e))?;
                 (&own, opened.path.as_path())
             }
             Access::Connection(conn) => (conn, Path::new("")),
@@ -128,7 +131,7 @@ impl RawFile {
         for (key, tallies) in tallies {
             let all = self.tallies.entry(key).or_default();
             for (bucket, tally) in tallies {
-                all.entry(bucket).or_insert(scan_none()).merge(tally);
+                all.entry(bucket).or_insert(Tally::NONE).merge(tally);
             }
         }
     }
@@ -288,8 +291,4 @@ impl RawFile {
         }
         Ok(())
     }
-}
-
-fn scan_none() -> super::columns::Tally {
-    super::columns::Tally::NONE
 }

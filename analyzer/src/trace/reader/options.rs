@@ -7,6 +7,7 @@ const WORDS: usize = OPS.len().div_ceil(64);
 /// The operations and the optional columns that are needed. Reading less takes less memory and,
 /// for columns, less time; it never changes what is read.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent columns")]
 pub struct Needs {
     ops: [u64; WORDS],
     /// Return codes.
@@ -115,7 +116,7 @@ pub struct WindowSpec {
 pub type Progress<'a> = &'a (dyn Fn(u64, u64) + Sync);
 
 /// How to read.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct ReadOptions<'a> {
     /// What is needed.
     pub needs: Needs,
@@ -125,17 +126,6 @@ pub struct ReadOptions<'a> {
     pub threads: usize,
     /// Called some times a second from the calling thread.
     pub progress: Option<Progress<'a>>,
-}
-
-impl Default for ReadOptions<'_> {
-    fn default() -> Self {
-        Self {
-            needs: Needs::everything(),
-            window: None,
-            threads: 0,
-            progress: None,
-        }
-    }
 }
 
 impl std::fmt::Debug for ReadOptions<'_> {

@@ -33,6 +33,8 @@ pub(crate) trait RowSource {
 pub(crate) struct Job {
     shapes: Arc<Shapes>,
     columns: Arc<[Column]>,
+    /// What stands for each column in the statement.
+    text: Arc<str>,
     file: u32,
     base: i64,
     done: Arc<AtomicU64>,
@@ -111,16 +113,18 @@ impl Column {
 
     fn wanted(self, needs: &Needs, schema: &Schema, nodes: &Nodes) -> bool {
         match self {
-            Self::Rowid => true,
             Self::Ret => needs.ret && schema.has("events", self.name()),
             Self::Gpu => needs.gpu && schema.has("events", self.name()),
             Self::Rank => needs.rank && schema.has("events", self.name()),
             Self::Cgroup => needs.cgroup && schema.has("events", self.name()),
             Self::Node => *nodes == Nodes::PerRow,
-            _ => schema.has("events", self.name()),
+            _ => true,
         }
     }
 }
+
+/// How many columns every scan has: the first ones of [`Column::ALL`].
+const ALWAYS: usize = 9;
 
 /// How to reach a trace.
 #[derive(Clone, Copy, Debug)]
@@ -132,6 +136,7 @@ pub(crate) enum Access<'a> {
 }
 
 /// Reads the rows of a file.
+#[expect(clippy::too_many_arguments, reason = "called once; each is a thing of its own")]
 pub(crate) fn events(
     access: Access<'_>,
     first: &Connection,
@@ -146,6 +151,16 @@ pub(crate) fn events(
         .into_iter()
         .map(|(c, _)| c)
         .filter(|c| c.wanted(needs, schema, nodes))
+        .collect();
+    let text: Vec<&str> = columns
+        .iter()
+        .map(|c| {
+            if *c == Column::Rowid {
+                c.name()
+            } else {
+                schema.or("events", c.name(), "0")
+            }
+        })
         .collect();
     let path = match access {
         Access::File(opened) => opened.path.clone(),
@@ -164,6 +179,7 @@ pub(crate) fn events(
     }
     let job = Job {
         shapes: Arc::new(Shapes::new(needs)),
+        text: text.join(", ").into(),
         columns,
         file,
         base: low,
@@ -206,14 +222,17 @@ pub(crate) fn events(
 
 /// Brings the ranges together: one list of nodes, one lane for each key.
 fn merge(parts: Vec<Range>, plan: &Nodes, threads: usize) -> Scanned {
-    let mut out = Scanned::default();
-    out.nodes = match plan {
+    let nodes = match plan {
         Nodes::One(name) => vec![name.clone()],
         Nodes::PerRow => {
             let names: std::collections::BTreeSet<String> =
                 parts.iter().flat_map(|p| p.nodes.iter().cloned()).collect();
             names.into_iter().collect()
         }
+    };
+    let mut out = Scanned {
+        nodes,
+        ..Scanned::default()
     };
     let mut by_key: std::collections::BTreeMap<_, Vec<RawLane>> = std::collections::BTreeMap::new();
     for part in parts {
@@ -336,8 +355,7 @@ impl RowSource for SqliteRows<'_> {
             path: self.path.to_path_buf(),
             outcome: Arc::clone(&outcome),
         };
-        let columns: Vec<&str> = job.columns.iter().map(|c| c.name()).collect();
-        let n_args = i32::try_from(columns.len()).unwrap_or(-1);
+        let n_args = i32::try_from(job.columns.len()).unwrap_or(-1);
         self.conn
             .create_aggregate_function(
                 FUNCTION,
@@ -349,7 +367,7 @@ impl RowSource for SqliteRows<'_> {
         // No index helps: `NOT INDEXED` keeps the planner from trying a partial one.
         let text = format!(
             "SELECT {FUNCTION}({}) FROM main.events NOT INDEXED WHERE rowid BETWEEN ?1 AND ?2",
-            columns.join(", ")
+            job.text
         );
         let ran = self.conn.query_row(&text, [from, to], |_| Ok(()));
         let removed = self.conn.remove_function(FUNCTION, n_args);
@@ -394,32 +412,37 @@ impl Aggregate<Taking, Option<i64>> for TakeRows {
     }
 
     fn step(&self, ctx: &mut Context<'_>, taking: &mut Taking) -> rusqlite::Result<()> {
-        let mut row = Row::default();
-        for (i, &column) in self.job.columns.iter().enumerate() {
+        // The columns that every row needs come first and in this order.
+        let rowid = self.integer(ctx, 0, 0)?;
+        let int = |i| self.integer(ctx, i, rowid);
+        let mut row = Row {
+            rowid,
+            timestamp: int(1)?,
+            duration: int(2)?,
+            pid: int(3)?,
+            tid: int(4)?,
+            source: int(5)?,
+            op: int(6)?,
+            arg0: int(7)?,
+            arg1: int(8)?,
+            ..Row::default()
+        };
+        for (i, &column) in self.job.columns.iter().enumerate().skip(ALWAYS) {
             let value = match ctx.get_raw(i) {
-                ValueRef::Integer(v) => v,
+                ValueRef::Integer(v) if column != Column::Node => v,
                 ValueRef::Null if column == Column::Rank => continue,
                 ValueRef::Text(text) if column == Column::Node => {
                     row.node = taking.node_index(text);
                     continue;
                 }
-                other => return Err(self.wrong_type(column, row.rowid, other)),
+                other => return Err(self.wrong_type(column, rowid, other)),
             };
             match column {
-                Column::Rowid => row.rowid = value,
-                Column::Timestamp => row.timestamp = value,
-                Column::Duration => row.duration = value,
-                Column::Pid => row.pid = value,
-                Column::Tid => row.tid = value,
-                Column::Source => row.source = value,
-                Column::Op => row.op = value,
-                Column::Arg0 => row.arg0 = value,
-                Column::Arg1 => row.arg1 = value,
                 Column::Ret => row.ret = value,
                 Column::Gpu => row.gpu = value,
                 Column::Rank => row.rank = Some(value),
                 Column::Cgroup => row.cgroup = value,
-                Column::Node => return Err(self.wrong_type(column, row.rowid, ValueRef::Integer(value))),
+                _ => {}
             }
         }
         taking.sink.push(&row);
@@ -447,6 +470,14 @@ impl Aggregate<Taking, Option<i64>> for TakeRows {
 }
 
 impl TakeRows {
+    #[inline]
+    fn integer(&self, ctx: &Context<'_>, i: usize, row: i64) -> rusqlite::Result<i64> {
+        match ctx.get_raw(i) {
+            ValueRef::Integer(v) => Ok(v),
+            other => Err(self.wrong_type(self.job.columns[i], row, other)),
+        }
+    }
+
     #[cold]
     fn wrong_type(&self, column: Column, row: i64, found: ValueRef<'_>) -> rusqlite::Error {
         let expected = if column == Column::Node { "text" } else { "an integer" };
@@ -455,7 +486,7 @@ impl TakeRows {
             table: "events".into(),
             row,
             column: column.name().into(),
-            expected: expected.into(),
+            expected,
             found: type_name(found.data_type()).into(),
         };
         *self.outcome.lock().unwrap_or_else(PoisonError::into_inner) = Some(Err(error.clone()));
@@ -554,18 +585,15 @@ pub(crate) fn numbering(
         let (node, number) = split_id(id);
         out.rowid_is_number &= number.is_some() && number == u64::try_from(rowid).ok();
         let number = number.unwrap_or(0);
-        match last.get_mut(node) {
-            Some(before) => {
-                in_order &= *before <= number;
-                *before = number;
+        if let Some(before) = last.get_mut(node) {
+            in_order &= *before <= number;
+            *before = number;
+        } else {
+            if check_all || rowid == low {
+                let name = String::from_utf8_lossy(node).into_owned();
+                out.first.insert(name, First { number, rowid });
             }
-            None => {
-                if check_all || rowid == low {
-                    out.first
-                        .insert(String::from_utf8_lossy(node).into_owned(), First { number, rowid });
-                }
-                last.insert(node.to_vec(), number);
-            }
+            last.insert(node.to_vec(), number);
         }
     };
     if check_all {

@@ -22,14 +22,14 @@ pub(crate) struct Checked<'a, 'b> {
 }
 
 impl Checked<'_, '_> {
-    fn get<T: FromSql>(&self, i: usize, expected: &str) -> Result<T, TraceError> {
+    fn get<T: FromSql>(&self, i: usize, expected: &'static str) -> Result<T, TraceError> {
         let value = self.row.get_ref(i).map_err(|e| TraceError::from_sql(self.path, &e))?;
         T::column_result(value).map_err(|e| TraceError::WrongType {
             path: self.path.to_path_buf(),
             table: self.table.into(),
             row: 0,
             column: self.row.as_ref().column_name(i).unwrap_or("").to_owned(),
-            expected: expected.into(),
+            expected,
             found: match e {
                 FromSqlError::InvalidType => type_name(value.data_type()).into(),
                 other => other.to_string(),
