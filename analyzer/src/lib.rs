@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod diagnosis;
+pub mod fixture;
 pub mod lang;
 pub mod simulate;
 pub mod source;

@@ -4,7 +4,7 @@ use super::Length;
 use super::rng::Rng;
 use super::stage::{EPOCH, Off, Request, Stage, Thread, direction};
 use crate::trace::writer::{Event, TruthRow, WriteError};
-use crate::unit::{MS, SEC, US};
+use crate::unit::{Interval, MS, SEC, US};
 
 const API: i64 = 4100;
 const ENGINE: i64 = 4211;
@@ -13,12 +13,12 @@ const NEIGHBOUR: i64 = 6021;
 const KERNELS: i64 = 40;
 /// Launches of one engine step, that is of one token of every running request.
 const STEP: i64 = 26;
-/// Launches per second under load.
+/// cudaLaunchKernel calls per second under load.
 const RATE: i64 = 1_051;
 /// When the first requests come.
 const READY: i64 = 7 * SEC;
 const LIGHT: i64 = 128;
-/// The model's class of a fast call.
+/// How long the launching thread is off CPU between two calls.
 const STALL: i64 = 2_500 * MS;
 const SLOW: i64 = 356 * MS;
 /// Part of the slow launch that is spent off CPU.
@@ -64,10 +64,7 @@ impl Server {
     fn start(stage: &mut Stage<'_>) -> Result<Self, WriteError> {
         let at = EPOCH + 100 * MS;
         let mut api = stage.thread(API, API, 1, "vllm", at)?;
-        stage.push(
-            Event::new(stage.ops.exec, API, API, at, 0).comm("vllm"),
-            None,
-        );
+        stage.push(Event::new(stage.ops.exec, API, API, at, 0).comm("vllm"), None);
         let api_io = stage.thread(API, API + 31, 1, "ZMQbg/IO/0", at + 600 * MS)?;
         stage.spawn(&mut api, ENGINE, "VLLM::EngineCor", at + 900 * MS);
         let born = at + 901 * MS;
@@ -294,7 +291,7 @@ fn incident(stage: &mut Stage<'_>, length: Length, stint: Stint) -> Result<i64, 
     let ready = EPOCH + READY;
     // The incident begins at a whole second, after 35 s of light traffic.
     let begin = ready + (35 + length.extra_s) * SEC;
-    let stop = begin + 16 * SEC;
+    let stop = begin + 15 * SEC;
     server.budget = Some((EPOCH, stop, SWITCHES + length.extra_s * 420));
     server.background(stage, ready)?;
 
@@ -311,9 +308,9 @@ fn incident(stage: &mut Stage<'_>, length: Length, stint: Stint) -> Result<i64, 
             server.light(stage, next, 90, end)?;
             next += 2_300 * MS;
         }
-        let mut s = Stretch::new(second, second + SEC, RATE);
-        s.client_open = true;
-        server.serve(stage, s)?;
+        // Traffic picks up; from then on the engine launches at its full rate.
+        let rate = if second < ready + 10 * SEC { RATE / 2 } else { RATE };
+        server.serve(stage, Stretch::new(second, second + SEC, rate))?;
         second += SEC;
     }
     stage.snapshots(EPOCH, begin + SEC, (34, 46), 18)?;
@@ -328,7 +325,7 @@ fn incident(stage: &mut Stage<'_>, length: Length, stint: Stint) -> Result<i64, 
     }
 
     // Back to light traffic.
-    for (offset, length) in [(12_100, 1_950), (13_900, 2_050)] {
+    for (offset, length) in [(12_100, 1_450), (13_450, 1_500)] {
         let arrival = begin + offset * MS;
         server.light(stage, arrival, 76, arrival + length * MS)?;
     }
@@ -404,7 +401,7 @@ fn busy_engine(
     server: &mut Server,
     begin: i64,
     stint: Stint,
-) -> Result<((i64, i64), (i64, i64)), WriteError> {
+) -> Result<(Interval, Interval), WriteError> {
     let ms = |v: i64| begin + v * MS;
     let run = |stage: &mut Stage<'_>, server: &mut Server, from, until, launches, tails, preemptions| {
         let mut s = Stretch::new(ms(from), ms(until), launches);
@@ -431,7 +428,7 @@ fn busy_engine(
         helper.now = helper.now.max(ms(6_250) - STALL);
         let at = helper.now;
         stage.off_cpu(helper, STALL, Off::Preempted(NEIGHBOUR));
-        stall = (at, at + STALL);
+        stall = Interval::new(at, at + STALL);
         run(stage, server, 6_000, 6_800, RATE * 8 / 10, 0, 0)?;
         let helper = &mut server.engine_io;
         helper.now = helper.now.max(ms(6_800) + 13 * MS);
@@ -453,7 +450,7 @@ fn busy_engine(
         let t = &mut server.engine;
         debug_assert!(t.now <= ms(stall_ms));
         t.now = ms(stall_ms);
-        stall = (t.now, t.now + STALL);
+        stall = Interval::new(t.now, t.now + STALL);
         stage.off_cpu(t, STALL, why);
         if !beside {
             run(stage, server, 6_751, 6_800, 40, 2, 0)?;
@@ -471,9 +468,15 @@ fn busy_engine(
     for second in 8..11 {
         run(stage, server, second * 1000, second * 1000 + 1000, RATE, 90, 0)?;
     }
-    let given = if stint == Stint::OtherThread { 580 } else if stint == Stint::Beside { 564 } else { 566 };
+    let given = if stint == Stint::OtherThread {
+        580
+    } else if stint == Stint::Beside {
+        564
+    } else {
+        566
+    };
     run(stage, server, 11_000, 12_000, RATE, TAILS - given, 0)?;
-    Ok((stall, (slow_at, slow_at + SLOW)))
+    Ok((stall, Interval::new(slow_at, slow_at + SLOW)))
 }
 
 /// What is true of the incident.
@@ -482,16 +485,23 @@ fn planted(
     server: &Server,
     stint: Stint,
     begin: i64,
-    stall: (i64, i64),
-    slow: (i64, i64),
+    stall: Interval,
+    slow: Interval,
     stop: i64,
 ) -> Result<(), WriteError> {
     let engine = &server.engine;
+    let (stall, slow) = ((stall.start, stall.end), (slow.start, slow.end));
     let slump = (begin + 3 * SEC, begin + 8 * SEC);
     let (kind, what) = match stint {
-        Stint::Inside => ("cause", "330 ms of this launch the thread waited for the CPU that cc1plus held"),
+        Stint::Inside => (
+            "cause",
+            "330 ms of this launch the thread waited for the CPU that cc1plus held",
+        ),
         Stint::Beside => ("twin", "a launch of 356 ms; the stint off CPU ends 1 ms before it"),
-        Stint::OtherThread => ("twin", "a launch of 356 ms; a helper thread, not this one, is off CPU in it"),
+        Stint::OtherThread => (
+            "twin",
+            "a launch of 356 ms; a helper thread, not this one, is off CPU in it",
+        ),
         Stint::Asleep => ("twin", "a launch of 356 ms; 330 ms of it are a voluntary sleep"),
     };
     stage.truth(kind, "LAUNCH_TAIL_CONTENTION", engine, slow, SLOW, what)?;
@@ -499,7 +509,10 @@ fn planted(
         Stint::Inside | Stint::Beside => {
             let note = "the launching thread is runnable and preempted by cc1plus while requests are open";
             stage.truth("cause", "ENGINE_STALL", engine, stall, STALL, note)?;
-            let note = "1,051/s before, 208/s on average in these 5 s (beside: 208/s too), with requests open";
+            let note = match stint {
+                Stint::Inside => "1,051/s before, 208/s on average in these 5 s, with requests open",
+                _ => "1,051/s before, 207/s on average in these 5 s, with requests open",
+            };
             stage.truth("symptom", "LAUNCH_RATE_COLLAPSE", engine, slump, 208, note)?;
             let note = "cc1plus (6021), outside the server's tree, holds the CPU meanwhile";
             stage.truth("cause", "NOISY_NEIGHBOUR", engine, slump, NEIGHBOUR, note)?;
@@ -521,7 +534,14 @@ fn planted(
     let note = "context switches in the trace, nearly all of them short voluntary sleeps";
     stage.truth("note", "", engine, (EPOCH, stop), switches, note)?;
     let note = "page allocations in the incident, in aggregates only";
-    stage.truth("note", "PAGE_ALLOC_STORM", engine, (begin, begin + 11 * SEC), PAGES, note)
+    stage.truth(
+        "note",
+        "PAGE_ALLOC_STORM",
+        engine,
+        (begin, begin + 11 * SEC),
+        PAGES,
+        note,
+    )
 }
 
 /// Light traffic with pauses; returns the time when it stopped.
@@ -610,9 +630,23 @@ pub(crate) fn lazy_load(stage: &mut Stage<'_>, length: Length) -> Result<i64, Wr
         "40 first uses of kernels inside one open request, {} ms together; repeats take 20 µs",
         first_uses / MS
     );
-    stage.truth("cause", "LAZY_KERNEL_LOAD", &server.engine, (started, ended), first_uses, note)?;
+    stage.truth(
+        "cause",
+        "LAZY_KERNEL_LOAD",
+        &server.engine,
+        (started, ended),
+        first_uses,
+        note,
+    )?;
     let note = "the slowest first use; no thread lost its CPU in it";
     let slowest = (longest.0, longest.1);
-    stage.truth("twin", "LAUNCH_TAIL_CONTENTION", &server.engine, slowest, longest.2, note)?;
+    stage.truth(
+        "twin",
+        "LAUNCH_TAIL_CONTENTION",
+        &server.engine,
+        slowest,
+        longest.2,
+        note,
+    )?;
     Ok(stop)
 }

@@ -340,7 +340,11 @@ impl Stage<'_> {
     /// each kernel (the slowest takes `slowest`), and the capture of six graphs.
     pub(crate) fn cold_start(&mut self, t: &mut Thread, kernels: i64, slowest: i64) {
         for i in 0..8 {
-            let dur = if i == 0 { 51_500 * US } else { t.draw(150 * US, 240 * US) };
+            let dur = if i == 0 {
+                51_500 * US
+            } else {
+                t.draw(150 * US, 240 * US)
+            };
             let bytes = 128 << 20;
             let inner = Event::new(self.ops.cu_malloc, t.pid, t.tid, t.now + 2 * US, dur - 4 * US);
             self.push(inner.args(bytes, 0), None);
@@ -355,7 +359,11 @@ impl Stage<'_> {
             t.now += t.draw(20 * MS, 60 * MS);
         }
         for k in 0..kernels {
-            let dur = if k == 3 { slowest } else { t.rng.log_normal(5 * MS, 1.2).clamp(MS, slowest) };
+            let dur = if k == 3 {
+                slowest
+            } else {
+                t.rng.log_normal(5 * MS, 1.2).clamp(MS, slowest)
+            };
             self.launch(t, k, dur);
             for _ in 0..2 {
                 t.now += t.draw(30 * US, 90 * US);

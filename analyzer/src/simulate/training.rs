@@ -235,7 +235,8 @@ pub(crate) fn sync_bound(stage: &mut Stage<'_>, length: Length) -> Result<i64, W
     }
     stage.snapshots(EPOCH, begin, (9, 15), 14)?;
     stage.snapshots(begin, job.at, (10, 17), 15)?;
-    let note = "200 synchronisations a step, each drains the queue and is followed by 0.3 ms without work; value: syncs";
+    let note =
+        "200 synchronisations a step, each drains the queue and is followed by 0.3 ms without work; value: syncs";
     stage.truth("cause", "SYNC_BOUND", &job.main, (from, job.at), syncs, note)?;
     Ok(job.at)
 }
@@ -271,7 +272,14 @@ pub(crate) fn launch_queue_full(stage: &mut Stage<'_>, length: Length) -> Result
     }
     stage.snapshots(EPOCH, job.at, (9, 15), 14)?;
     let note = "the queue is full: launches take as long as a kernel; value: ns of one";
-    stage.truth("cause", "LAUNCH_QUEUE_FULL", &job.main, (from, plateau.1), 190 * US, note)?;
+    stage.truth(
+        "cause",
+        "LAUNCH_QUEUE_FULL",
+        &job.main,
+        (from, plateau.1),
+        190 * US,
+        note,
+    )?;
     let note = "no off-CPU time in any launch";
     stage.truth("twin", "LAUNCH_TAIL_CONTENTION", &job.main, (from, plateau.1), 0, note)?;
     Ok(job.at)

@@ -419,10 +419,7 @@ impl Insert {
             }
             many.push_str(row);
         }
-        Self {
-            many,
-            one: head + row,
-        }
+        Self { many, one: head + row }
     }
 
     fn sql(&self, rows: usize) -> &str {
@@ -720,9 +717,7 @@ impl Writer {
                 push_ints(self.conn.as_ref(), &mut self.calls, &[seq, stream, handle])
             }
             Some(Detail::Nccl(n)) => {
-                let row = [
-                    seq, n.comm, n.seq, n.count, n.dtype, n.bytes, n.peer, n.rank, n.nranks,
-                ];
+                let row = [seq, n.comm, n.seq, n.count, n.dtype, n.bytes, n.peer, n.rank, n.nranks];
                 push_ints(self.conn.as_ref(), &mut self.nccl, &row)
             }
         }
