@@ -2,7 +2,6 @@
 //! operations that IEEE 754 rounds exactly, so no mathematical library has a say.
 #![expect(
     clippy::cast_possible_truncation,
-    clippy::cast_possible_wrap,
     clippy::cast_precision_loss,
     clippy::cast_sign_loss,
     reason = "drawing numbers is casting; every range is stated where it happens"

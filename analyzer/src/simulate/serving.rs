@@ -4,7 +4,7 @@ use super::Length;
 use super::rng::Rng;
 use super::stage::{EPOCH, Off, Request, Stage, Thread, direction};
 use crate::trace::writer::{Event, TruthRow, WriteError};
-use crate::unit::{MS, SEC, US};
+use crate::unit::{Interval, MS, SEC, US};
 
 const API: i64 = 4100;
 const ENGINE: i64 = 4211;
@@ -13,12 +13,12 @@ const NEIGHBOUR: i64 = 6021;
 const KERNELS: i64 = 40;
 /// Launches of one engine step, that is of one token of every running request.
 const STEP: i64 = 26;
-/// Launches per second under load.
+/// cudaLaunchKernel calls per second under load.
 const RATE: i64 = 1_051;
 /// When the first requests come.
 const READY: i64 = 7 * SEC;
 const LIGHT: i64 = 128;
-/// The model's class of a fast call.
+/// How long the launching thread is off CPU between two calls.
 const STALL: i64 = 2_500 * MS;
 const SLOW: i64 = 356 * MS;
 /// Part of the slow launch that is spent off CPU.
@@ -291,7 +291,7 @@ fn incident(stage: &mut Stage<'_>, length: Length, stint: Stint) -> Result<i64, 
     let ready = EPOCH + READY;
     // The incident begins at a whole second, after 35 s of light traffic.
     let begin = ready + (35 + length.extra_s) * SEC;
-    let stop = begin + 16 * SEC;
+    let stop = begin + 15 * SEC;
     server.budget = Some((EPOCH, stop, SWITCHES + length.extra_s * 420));
     server.background(stage, ready)?;
 
@@ -308,9 +308,9 @@ fn incident(stage: &mut Stage<'_>, length: Length, stint: Stint) -> Result<i64, 
             server.light(stage, next, 90, end)?;
             next += 2_300 * MS;
         }
-        let mut s = Stretch::new(second, second + SEC, RATE);
-        s.client_open = true;
-        server.serve(stage, s)?;
+        // Traffic picks up; from then on the engine launches at its full rate.
+        let rate = if second < ready + 10 * SEC { RATE / 2 } else { RATE };
+        server.serve(stage, Stretch::new(second, second + SEC, rate))?;
         second += SEC;
     }
     stage.snapshots(EPOCH, begin + SEC, (34, 46), 18)?;
@@ -325,7 +325,7 @@ fn incident(stage: &mut Stage<'_>, length: Length, stint: Stint) -> Result<i64, 
     }
 
     // Back to light traffic.
-    for (offset, length) in [(12_100, 1_950), (13_900, 2_050)] {
+    for (offset, length) in [(12_100, 1_450), (13_450, 1_500)] {
         let arrival = begin + offset * MS;
         server.light(stage, arrival, 76, arrival + length * MS)?;
     }
@@ -401,7 +401,7 @@ fn busy_engine(
     server: &mut Server,
     begin: i64,
     stint: Stint,
-) -> Result<((i64, i64), (i64, i64)), WriteError> {
+) -> Result<(Interval, Interval), WriteError> {
     let ms = |v: i64| begin + v * MS;
     let run = |stage: &mut Stage<'_>, server: &mut Server, from, until, launches, tails, preemptions| {
         let mut s = Stretch::new(ms(from), ms(until), launches);
@@ -428,7 +428,7 @@ fn busy_engine(
         helper.now = helper.now.max(ms(6_250) - STALL);
         let at = helper.now;
         stage.off_cpu(helper, STALL, Off::Preempted(NEIGHBOUR));
-        stall = (at, at + STALL);
+        stall = Interval::new(at, at + STALL);
         run(stage, server, 6_000, 6_800, RATE * 8 / 10, 0, 0)?;
         let helper = &mut server.engine_io;
         helper.now = helper.now.max(ms(6_800) + 13 * MS);
@@ -450,7 +450,7 @@ fn busy_engine(
         let t = &mut server.engine;
         debug_assert!(t.now <= ms(stall_ms));
         t.now = ms(stall_ms);
-        stall = (t.now, t.now + STALL);
+        stall = Interval::new(t.now, t.now + STALL);
         stage.off_cpu(t, STALL, why);
         if !beside {
             run(stage, server, 6_751, 6_800, 40, 2, 0)?;
@@ -476,7 +476,7 @@ fn busy_engine(
         566
     };
     run(stage, server, 11_000, 12_000, RATE, TAILS - given, 0)?;
-    Ok((stall, (slow_at, slow_at + SLOW)))
+    Ok((stall, Interval::new(slow_at, slow_at + SLOW)))
 }
 
 /// What is true of the incident.
@@ -485,11 +485,12 @@ fn planted(
     server: &Server,
     stint: Stint,
     begin: i64,
-    stall: (i64, i64),
-    slow: (i64, i64),
+    stall: Interval,
+    slow: Interval,
     stop: i64,
 ) -> Result<(), WriteError> {
     let engine = &server.engine;
+    let (stall, slow) = ((stall.start, stall.end), (slow.start, slow.end));
     let slump = (begin + 3 * SEC, begin + 8 * SEC);
     let (kind, what) = match stint {
         Stint::Inside => (
@@ -508,7 +509,10 @@ fn planted(
         Stint::Inside | Stint::Beside => {
             let note = "the launching thread is runnable and preempted by cc1plus while requests are open";
             stage.truth("cause", "ENGINE_STALL", engine, stall, STALL, note)?;
-            let note = "1,051/s before, 208/s on average in these 5 s (beside: 208/s too), with requests open";
+            let note = match stint {
+                Stint::Inside => "1,051/s before, 208/s on average in these 5 s, with requests open",
+                _ => "1,051/s before, 207/s on average in these 5 s, with requests open",
+            };
             stage.truth("symptom", "LAUNCH_RATE_COLLAPSE", engine, slump, 208, note)?;
             let note = "cc1plus (6021), outside the server's tree, holds the CPU meanwhile";
             stage.truth("cause", "NOISY_NEIGHBOUR", engine, slump, NEIGHBOUR, note)?;
