@@ -6,6 +6,7 @@ pub mod diagnosis;
 pub mod eval;
 pub mod fixture;
 pub mod lang;
+pub mod plan;
 pub mod report;
 pub mod simulate;
 pub mod source;

@@ -163,7 +163,7 @@ pub(super) fn judge(rules: &Rules, request: &Request<'_>, console: &mut Console)
     }
     let trace = trace.ok_or(Failure::NoTrace)?;
     Ok(Judged {
-        analysis: engine::analyze(&rules.program, &trace, request.pid, request.threads)?,
+        analysis: engine::analyze(&rules.program, &trace, request.pid, request.threads),
         window: engine::window(&trace, &read),
         problems,
     })

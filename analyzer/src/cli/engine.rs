@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 use super::failure::Failure;
 use super::time::Instant;
 use crate::diagnosis::Analysis;
+use crate::eval;
 use crate::lang;
 use crate::lang::hir::{Program, Rule};
+use crate::plan;
 use crate::simulate;
 use crate::source::SourceFile;
-use crate::trace::{self, Edge, Needs, ReadOptions, Trace, TraceError, WindowSpec};
+use crate::trace::{self, Edge, ReadOptions, Trace, TraceError, WindowSpec};
 use crate::unit::Interval;
 
 /// Compiled rules and what is wrong with their texts.
@@ -111,18 +113,13 @@ pub(super) fn read(paths: &[PathBuf], request: &ReadRequest<'_>) -> (Option<Trac
         to: request.to.map(edge),
     };
     let options = ReadOptions {
-        needs: needs(request.program),
+        needs: plan::needs(request.program),
         window: (request.from.is_some() || request.to.is_some()).then_some(window),
         threads: request.threads,
         progress: request.progress,
     };
     let (trace, errors) = trace::read(paths, &options);
     (trace, errors.iter().map(problem).collect())
-}
-
-/// What the rules need of a file.
-fn needs(_: &Program) -> Needs {
-    Needs::everything()
 }
 
 fn problem(error: &TraceError) -> TraceProblem {
@@ -136,10 +133,14 @@ fn problem(error: &TraceError) -> TraceProblem {
     TraceProblem { path, message, help }
 }
 
-/// Judges a trace.
-pub(super) fn analyze(program: &Program, trace: &Trace, pid: Option<i64>, threads: usize) -> Result<Analysis, Failure> {
-    let _ = (program, trace, pid, threads);
-    Err(Failure::NotBuiltIn("the evaluator"))
+/// Judges a trace on that many threads, 0 being one for each core.
+pub(super) fn analyze(program: &Program, trace: &Trace, pid: Option<i64>, threads: usize) -> Analysis {
+    let judge = || eval::analyze(program, trace, eval::Options { pid });
+    // Without a pool of its own (no more threads can be started) the current thread does all.
+    match rayon::ThreadPoolBuilder::new().num_threads(threads).build() {
+        Ok(pool) => pool.install(judge),
+        Err(_) => judge(),
+    }
 }
 
 /// The stretch that was judged, for a trace read with a window.
@@ -165,11 +166,23 @@ pub(super) struct TestResult {
 /// Runs the tests of a program.
 pub(super) fn run_tests(
     files: &[SourceFile],
+    set: &[(String, String)],
     program: &Program,
     rule: Option<&str>,
-) -> Result<Vec<TestResult>, Failure> {
-    let _ = (files, program, rule);
-    Err(Failure::NotBuiltIn("the evaluator"))
+) -> Vec<TestResult> {
+    let place = |t: &eval::harness::TestOutcome| {
+        let file = program.files.get(t.file.0 as usize);
+        file.map_or_else(String::new, |f| format!("{}:{}", f.name, f.line_col(t.span.start).0))
+    };
+    eval::harness::run_tests(files, set, program, rule)
+        .into_iter()
+        .map(|t| TestResult {
+            place: place(&t),
+            rule: t.rule,
+            name: t.name,
+            failure: t.failure.unwrap_or_default(),
+        })
+        .collect()
 }
 
 /// A rule in words, with its plan and its defaults.

@@ -93,9 +93,6 @@ pub(super) enum Failure {
     /// A trace could not be simulated.
     #[error(transparent)]
     Simulate(#[from] SimulateError),
-    /// A part of the program that this build lacks.
-    #[error("{0} is not built in yet")]
-    NotBuiltIn(&'static str),
 }
 
 impl Failure {

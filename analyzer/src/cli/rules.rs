@@ -100,7 +100,7 @@ fn test(names: &[PathBuf], rule: Option<&str>, console: &mut Console) -> Result<
         find(&rules.program, name)?;
     }
     let files = sources::load(names)?;
-    let results = engine::run_tests(&files, &rules.program, rule)?;
+    let results = engine::run_tests(&files, &[], &rules.program, rule);
     let failed = results.iter().filter(|r| !r.failure.is_empty()).count();
     let mut out = String::new();
     for r in &results {

@@ -23,7 +23,10 @@ pub(super) struct Judged {
 
 impl Judged {
     fn of(truth: Truth, why: Option<Reason>) -> Self {
-        Self { truth, why: if truth == Truth::Unknown { why } else { None } }
+        Self {
+            truth,
+            why: if truth == Truth::Unknown { why } else { None },
+        }
     }
 }
 
@@ -90,7 +93,10 @@ impl<'t> Engine<'t> {
             return Judged::of(truth, None);
         }
         // What is proven inside complete windows is proven; what is not there may be elsewhere.
-        let (lw, rw) = (self.value(left, key, Mode::Windows), self.value(right, key, Mode::Windows));
+        let (lw, rw) = (
+            self.value(left, key, Mode::Windows),
+            self.value(right, key, Mode::Windows),
+        );
         if lw.compare(op, &rw) == Truth::True {
             return Judged::of(Truth::True, None);
         }
@@ -105,9 +111,8 @@ impl<'t> Engine<'t> {
         right: &'c Value,
     ) -> Option<(&'c Metric, CmpOp, &'c Value)> {
         let at = |v: &Value| match v {
-            Value::Metric(id) => Some(&self.program.metrics[id.0 as usize]).filter(|m| {
-                matches!(&m.kind, MetricKind::Stat { over: Some(_), .. })
-            }),
+            Value::Metric(id) => Some(&self.program.metrics[id.0 as usize])
+                .filter(|m| matches!(&m.kind, MetricKind::Stat { over: Some(_), .. })),
             _ => None,
         };
         if let Some(m) = at(left) {
@@ -121,8 +126,15 @@ impl<'t> Engine<'t> {
         match bound.point() {
             Some(b) => self.runs(metric, key, op, b),
             None => {
-                let why = bound.why.unwrap_or_else(|| Reason::new(Lack::Few, "the bound is not known"));
-                Runs { truth: Truth::Unknown, why: Some(why.clone()), runs: Vec::new(), best: Val::unknown(why) }
+                let why = bound
+                    .why
+                    .unwrap_or_else(|| Reason::new(Lack::Few, "the bound is not known"));
+                Runs {
+                    truth: Truth::Unknown,
+                    why: Some(why.clone()),
+                    runs: Vec::new(),
+                    best: Val::unknown(why),
+                }
             }
         }
     }
@@ -130,7 +142,10 @@ impl<'t> Engine<'t> {
     /// The value of an expression for a key.
     pub(super) fn value(&self, v: &Value, key: KeyVal, mode: Mode) -> Val {
         match v {
-            Value::Num(n) => Val { samples: 0, ..Val::exact(*n, 0) },
+            Value::Num(n) => Val {
+                samples: 0,
+                ..Val::exact(*n, 0)
+            },
             Value::Metric(id) => {
                 let cell = self.cell(*id, key);
                 match mode {
@@ -154,7 +169,10 @@ impl<'t> Engine<'t> {
             };
         }
         let Some(life) = key::life(self.trace, key) else {
-            return Judged::of(Truth::Unknown, Some(Reason::new(Lack::Missing, "the trace holds no events")));
+            return Judged::of(
+                Truth::Unknown,
+                Some(Reason::new(Lack::Missing, "the trace holds no events")),
+            );
         };
         let m = self.missing(sel, key, life);
         if m.is_nothing() {
@@ -165,14 +183,26 @@ impl<'t> Engine<'t> {
     }
 
     /// The selector of single stints that satisfy a state predicate.
-    pub(super) fn stint_selector(&self, sel: &Selector, op: CmpOp, bound: &Value, key: KeyVal) -> Result<Selector, Judged> {
+    pub(super) fn stint_selector(
+        &self,
+        sel: &Selector,
+        op: CmpOp,
+        bound: &Value,
+        key: KeyVal,
+    ) -> Result<Selector, Judged> {
         let bound = self.value(bound, key, Mode::All);
         let Some(b) = bound.point() else {
-            let why = bound.why.unwrap_or_else(|| Reason::new(Lack::Few, "the bound is not known"));
-            return Err(Judged::of(if bound.empty { Truth::False } else { Truth::Unknown }, Some(why)));
+            let why = bound
+                .why
+                .unwrap_or_else(|| Reason::new(Lack::Few, "the bound is not known"));
+            return Err(Judged::of(
+                if bound.empty { Truth::False } else { Truth::Unknown },
+                Some(why),
+            ));
         };
         let mut sel = sel.clone();
-        sel.filters.push(Filter::Cmp(Value::Field(Field::Duration), op, Value::Num(b)));
+        sel.filters
+            .push(Filter::Cmp(Value::Field(Field::Duration), op, Value::Num(b)));
         Ok(sel)
     }
 
@@ -209,7 +239,16 @@ impl<'t> Engine<'t> {
     fn compare_witnesses(&self, op: CmpOp, left: &Value, right: &Value, key: KeyVal) -> Option<Vec<Wit<'t>>> {
         if let Some((metric, op, bound)) = self.windowed(op, left, right) {
             let runs = self.window_runs(metric, op, bound, key);
-            return Some(runs.runs.into_iter().map(|when| Wit { when, thread: None, event: None }).collect());
+            return Some(
+                runs.runs
+                    .into_iter()
+                    .map(|when| Wit {
+                        when,
+                        thread: None,
+                        event: None,
+                    })
+                    .collect(),
+            );
         }
         let (metric, op, bound) = match (first_metric(left), first_metric(right)) {
             (Some(m), _) => (m, op, right),
@@ -221,7 +260,10 @@ impl<'t> Engine<'t> {
         match &metric.kind {
             MetricKind::Stat { sel, stat, segment, .. } if stat.is_distribution() => {
                 let seg = key::segment(self.trace, key.project(&metric.key), *segment);
-                let bound = self.value(bound, key, Mode::All).point().filter(|_| lone && *stat != Stat::Throughput);
+                let bound = self
+                    .value(bound, key, Mode::All)
+                    .point()
+                    .filter(|_| lone && *stat != Stat::Throughput);
                 let range = bound.and_then(|b| bounds(op, b));
                 let all = self.events(sel, &metric.key, key, seg);
                 Some(match range {
@@ -231,9 +273,12 @@ impl<'t> Engine<'t> {
                     _ => all,
                 })
             }
-            MetricKind::Covered { a, segment, .. } => {
-                Some(self.events(a, &metric.key, key, key::segment(self.trace, key.project(&metric.key), *segment)))
-            }
+            MetricKind::Covered { a, segment, .. } => Some(self.events(
+                a,
+                &metric.key,
+                key,
+                key::segment(self.trace, key.project(&metric.key), *segment),
+            )),
             MetricKind::Lift { a, .. } => Some(self.events(a, &metric.key, key, None)),
             _ => None,
         }
@@ -242,13 +287,19 @@ impl<'t> Engine<'t> {
     /// Events of a selector for a key, as witnesses sorted by start.
     pub(super) fn events(&self, sel: &Selector, keys: &[Key], key: KeyVal, seg: Option<Interval>) -> Vec<Wit<'t>> {
         let groups = self.groups(sel, keys);
-        let Some(group) = Self::group_of(&groups, key.project(keys)) else { return Vec::new() };
+        let Some(group) = Self::group_of(&groups, key.project(keys)) else {
+            return Vec::new();
+        };
         let mut all: Vec<Wit<'t>> = group
             .parts
             .iter()
             .flat_map(|p| p.iter().map(|i| (p.lane, i)))
             .filter(|(l, i)| seg.is_none_or(|s| s.contains(l.start[*i])))
-            .map(|(l, i)| Wit { when: l.interval(i), thread: Some(l.thread), event: Some((l, i)) })
+            .map(|(l, i)| Wit {
+                when: l.interval(i),
+                thread: Some(l.thread),
+                event: Some((l, i)),
+            })
             .collect();
         if group.parts.len() > 1 {
             all.sort_by_key(|w| (w.when, w.thread));
@@ -329,7 +380,11 @@ impl<'t> Engine<'t> {
                 Err(j) => return (j, None),
             }
         }
-        let link = state_terms.iter().map(|(_, n)| n.link).max().or_else(|| self.link_of(&placed));
+        let link = state_terms
+            .iter()
+            .map(|(_, n)| n.link)
+            .max()
+            .or_else(|| self.link_of(&placed));
         let mut out: Vec<Vec<Wit<'t>>> = vec![Vec::new(); terms.len()];
         for (k, (n, list)) in placed.iter().enumerate() {
             out[*n] = match (k, states.is_empty()) {
@@ -342,8 +397,20 @@ impl<'t> Engine<'t> {
             out[*n] = near.stints.clone();
         }
         let incidents = join::merge(out.iter().flatten().map(|w| w.when).collect(), within);
-        let chance = if full { self.chance(rule, terms, within, key, &placed, &state_terms) } else { 0 };
-        (Judged::of(Truth::True, None), Some(Joined { terms: out, link, incidents, chance }))
+        let chance = if full {
+            self.chance(rule, terms, within, key, &placed, &state_terms)
+        } else {
+            0
+        };
+        (
+            Judged::of(Truth::True, None),
+            Some(Joined {
+                terms: out,
+                link,
+                incidents,
+                chance,
+            }),
+        )
     }
 
     /// Whether thread-owned terms lie on one thread, one process, or only on one node.
@@ -356,7 +423,10 @@ impl<'t> Engine<'t> {
                 .iter()
                 .map(|(_, l)| l.iter().filter_map(|w| w.thread).map(|t| f(self, t)).collect())
                 .collect();
-            sets.iter().skip(1).fold(sets[0].clone(), |a, b| a.intersection(b).copied().collect()).is_empty()
+            sets.iter()
+                .skip(1)
+                .fold(sets[0].clone(), |a, b| a.intersection(b).copied().collect())
+                .is_empty()
         };
         Some(if !owners(|_, t| t.0) {
             Link::Thread
@@ -368,10 +438,16 @@ impl<'t> Engine<'t> {
     }
 
     fn state_is_impossible(&self, rule: &Rule, cond: &Cond, key: KeyVal) -> bool {
-        let Cond::State { sel, op, bound, .. } = cond else { return false };
-        let Some(bound) = self.value(bound, key, Mode::All).point() else { return false };
+        let Cond::State { sel, op, bound, .. } = cond else {
+            return false;
+        };
+        let Some(bound) = self.value(bound, key, Mode::All).point() else {
+            return false;
+        };
         let keys = keys_of(rule, sel);
-        let Some(life) = key::life(self.trace, key) else { return false };
+        let Some(life) = key::life(self.trace, key) else {
+            return false;
+        };
         if !self.missing(sel, key.project(&keys), life).is_nothing() {
             return false;
         }
@@ -386,7 +462,14 @@ impl<'t> Engine<'t> {
     }
 
     /// Anchors around which one thread's whole stints sum to more than the bound.
-    fn near(&self, rule: &Rule, cond: &Cond, anchors: &[Wit<'t>], within: i64, key: KeyVal) -> Result<Near<'t>, Judged> {
+    fn near(
+        &self,
+        rule: &Rule,
+        cond: &Cond,
+        anchors: &[Wit<'t>],
+        within: i64,
+        key: KeyVal,
+    ) -> Result<Near<'t>, Judged> {
         let Cond::State { sel, op, bound, .. } = cond else {
             return Err(Judged::of(Truth::Unknown, None));
         };
@@ -415,8 +498,11 @@ impl<'t> Engine<'t> {
             .copied()
             .collect();
         let (anchors_ok, link) = if same.is_empty() {
-            let other: Vec<Wit<'t>> =
-                anchors.iter().filter(|a| threads.iter().any(|t| ok(t, a.when))).copied().collect();
+            let other: Vec<Wit<'t>> = anchors
+                .iter()
+                .filter(|a| threads.iter().any(|t| ok(t, a.when)))
+                .copied()
+                .collect();
             (other, Link::Process)
         } else {
             (same, Link::Thread)
@@ -424,7 +510,11 @@ impl<'t> Engine<'t> {
         if anchors_ok.is_empty() {
             // Threads that were not watched may have been off CPU.
             let blind = anchors.iter().filter_map(|a| a.thread).any(|t| {
-                let state = if let Base::State(s) = &sel.base { *s } else { State::OffCpu };
+                let state = if let Base::State(s) = &sel.base {
+                    *s
+                } else {
+                    State::OffCpu
+                };
                 matches!(sel.base, Base::State(_)) && self.sched_rows(t, state) == Rows::Unobserved
             });
             let life = key::life(self.trace, key).unwrap_or_default();
@@ -454,7 +544,13 @@ impl<'t> Engine<'t> {
             }));
         }
         stints.sort_by_key(|w| (w.when, w.thread));
-        Ok(Near { anchors: anchors_ok, stints, threads, link, limit })
+        Ok(Near {
+            anchors: anchors_ok,
+            stints,
+            threads,
+            link,
+            limit,
+        })
     }
 
     /// How often the anchors, moved together along the life of the key, join as much by chance.
@@ -468,12 +564,16 @@ impl<'t> Engine<'t> {
         states: &[(usize, Near<'t>)],
     ) -> u32 {
         let _ = terms;
-        let Some(life) = key::life(self.trace, key).filter(|l| !l.is_empty()) else { return 1000 };
+        let Some(life) = key::life(self.trace, key).filter(|l| !l.is_empty()) else {
+            return 1000;
+        };
         let Some((_, first)) = placed.first() else { return 0 };
         let step = first.len().div_ceil(512).max(1);
         let anchors: Vec<Wit<'t>> = first.iter().step_by(step).copied().collect();
-        let others: Vec<Vec<Interval>> =
-            placed[1..].iter().map(|(_, l)| l.iter().map(|w| w.when).collect()).collect();
+        let others: Vec<Vec<Interval>> = placed[1..]
+            .iter()
+            .map(|(_, l)| l.iter().map(|w| w.when).collect())
+            .collect();
         let shift = |w: &Wit<'t>, by: i64| {
             let start = life.start + (w.when.start - life.start + by).rem_euclid(life.len());
             Interval::new(start, start.saturating_add(w.when.len()))
@@ -490,7 +590,9 @@ impl<'t> Engine<'t> {
             moved
                 .iter()
                 .filter(|(when, thread)| {
-                    regions.as_ref().is_none_or(|r| r.iter().any(|r| r.touches(*when, within)))
+                    regions
+                        .as_ref()
+                        .is_none_or(|r| r.iter().any(|r| r.touches(*when, within)))
                         && states.iter().all(|(_, n)| {
                             n.threads.iter().any(|t| {
                                 (n.link == Link::Process || Some(t.thread) == *thread)
@@ -537,7 +639,9 @@ pub(super) fn keys_of(rule: &Rule, sel: &Selector) -> Vec<Key> {
         .iter()
         .copied()
         .filter(|k| {
-            k.on(sel.source) && (*k != Key::Op || matches!(sel.base, Base::Ops(_)) && sel.source != crate::trace::catalogue::Source::Sched)
+            k.on(sel.source)
+                && (*k != Key::Op
+                    || matches!(sel.base, Base::Ops(_)) && sel.source != crate::trace::catalogue::Source::Sched)
         })
         .collect()
 }
@@ -565,6 +669,8 @@ pub(super) fn first_metric(v: &Value) -> Option<MetricId> {
         Value::Metric(id) => Some(*id),
         Value::Num(_) | Value::Field(_) => None,
         Value::Neg(v) => first_metric(v),
-        Value::Arith(Arith::Add | Arith::Sub | Arith::Mul | Arith::Div, a, b) => first_metric(a).or_else(|| first_metric(b)),
+        Value::Arith(Arith::Add | Arith::Sub | Arith::Mul | Arith::Div, a, b) => {
+            first_metric(a).or_else(|| first_metric(b))
+        }
     }
 }

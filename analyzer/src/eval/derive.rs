@@ -76,7 +76,11 @@ fn per_process(trace: &Trace, f: impl Fn(ProcIdx) -> Vec<(ThreadIdx, Interval)> 
 /// left out; see [`run_state_known`].
 fn parts(trace: &Trace, state: State) -> Vec<Lane> {
     let mut out = Vec::new();
-    for lane in trace.lanes.iter().filter(|l| l.op.is("off_cpu") && !l.runnable.is_empty()) {
+    for lane in trace
+        .lanes
+        .iter()
+        .filter(|l| l.op.is("off_cpu") && !l.runnable.is_empty())
+    {
         let mut part = Lane::new(lane.thread, lane.op);
         for i in 0..lane.len() {
             let whole = lane.interval(i);
@@ -127,7 +131,10 @@ fn sorted(lane: &Lane) -> Lane {
 
 /// Whether nearly all (99.9 %) off-CPU time of a thread has a known state.
 pub(super) fn run_state_known(trace: &Trace, thread: ThreadIdx) -> bool {
-    let Some(lane) = trace.lanes[trace.thread(thread).lanes.clone()].iter().find(|l| l.op.is("off_cpu")) else {
+    let Some(lane) = trace.lanes[trace.thread(thread).lanes.clone()]
+        .iter()
+        .find(|l| l.op.is("off_cpu"))
+    else {
         return true;
     };
     if lane.runnable.is_empty() {
@@ -163,7 +170,10 @@ struct Keep {
 
 impl Keep {
     fn of(sel: &Selector) -> Self {
-        let mut keep = Self { nested: sel.source != Source::Gpu, first_use: None };
+        let mut keep = Self {
+            nested: sel.source != Source::Gpu,
+            first_use: None,
+        };
         for f in &sel.filters {
             match f {
                 Filter::Flag(Field::FirstUse) => keep.first_use = Some(true),
@@ -199,7 +209,9 @@ fn gaps(trace: &Trace, process: ProcIdx, sel: &Selector, drained: bool) -> Vec<(
     }
     all.sort_by_key(|c| c.0);
     let mut out = Vec::new();
-    let Some(&(_, mut end, _, first)) = all.first() else { return out };
+    let Some(&(_, mut end, _, first)) = all.first() else {
+        return out;
+    };
     // The call that ends last so far, and the start of the last launch.
     let mut last = (first, all[0].0);
     let mut launched = if first == Kind::Launch { all[0].0 } else { i64::MIN };
@@ -254,7 +266,9 @@ fn per_second(trace: &Trace, process: ProcIdx, sel: &Selector) -> Option<(i64, V
     let mut counts = vec![0u64; seconds];
     for (lane, keep) in calls(trace, process, sel) {
         for i in (0..lane.len()).filter(|&i| keep.takes(lane, i)) {
-            if let Some(n) = usize::try_from((lane.start[i] - from).div_euclid(SEC)).ok().and_then(|s| counts.get_mut(s))
+            if let Some(n) = usize::try_from((lane.start[i] - from).div_euclid(SEC))
+                .ok()
+                .and_then(|s| counts.get_mut(s))
             {
                 *n += 1;
             }
@@ -264,8 +278,13 @@ fn per_second(trace: &Trace, process: ProcIdx, sel: &Selector) -> Option<(i64, V
 }
 
 fn slumps(trace: &Trace, process: ProcIdx, sel: &Selector) -> Vec<(ThreadIdx, Interval)> {
-    let Some((from, counts, owner)) = per_second(trace, process, sel) else { return Vec::new() };
-    slump_runs(&counts).into_iter().map(|(a, b)| (owner, seconds(from, a, b))).collect()
+    let Some((from, counts, owner)) = per_second(trace, process, sel) else {
+        return Vec::new();
+    };
+    slump_runs(&counts)
+        .into_iter()
+        .map(|(a, b)| (owner, seconds(from, a, b)))
+        .collect()
 }
 
 fn seconds(from: i64, a: usize, b: usize) -> Interval {
@@ -288,7 +307,10 @@ fn slump_runs(counts: &[u64]) -> Vec<(usize, usize)> {
         };
         let low = |c: u64| normal >= NORMAL_RATE && c.saturating_mul(100) <= normal.saturating_mul(SLUMP_PERCENT);
         if low(counts[i]) {
-            let end = counts[i..].iter().position(|&c| !low(c)).map_or(counts.len(), |n| i + n);
+            let end = counts[i..]
+                .iter()
+                .position(|&c| !low(c))
+                .map_or(counts.len(), |n| i + n);
             if end - i >= SLUMP_SECONDS {
                 out.push((i, end));
             }
@@ -304,10 +326,16 @@ fn slump_runs(counts: &[u64]) -> Vec<(usize, usize)> {
 }
 
 fn busy_seconds(trace: &Trace, process: ProcIdx) -> Vec<(ThreadIdx, Interval)> {
-    let launches = |source, ops: Vec<Op>| Selector { source, base: Base::Ops(ops), filters: Vec::new() };
+    let launches = |source, ops: Vec<Op>| Selector {
+        source,
+        base: Base::Ops(ops),
+        filters: Vec::new(),
+    };
     let all = launches(Source::Gpu, Op::family(Source::Gpu, "launch"));
     let graphs = launches(Source::Graph, Op::family(Source::Graph, "launch"));
-    let Some((from, counts, owner)) = per_second(trace, process, &all) else { return Vec::new() };
+    let Some((from, counts, owner)) = per_second(trace, process, &all) else {
+        return Vec::new();
+    };
     let graph_counts = per_second(trace, process, &graphs).map(|g| g.1).unwrap_or_default();
     let busy = |s: usize| counts[s] >= BUSY_LAUNCHES || graph_counts.get(s).is_some_and(|&c| c > 0);
     let mut out = Vec::new();
@@ -331,8 +359,11 @@ pub(super) fn since_sync(trace: &Trace) -> FxHashMap<(ThreadIdx, Op), Vec<u32>> 
         .par_iter()
         .map(|thread| {
             let lanes = &trace.lanes[thread.lanes.clone()];
-            let mut syncs: Vec<i64> =
-                lanes.iter().filter(|l| l.op.is("sync")).flat_map(|l| l.start.iter().copied()).collect();
+            let mut syncs: Vec<i64> = lanes
+                .iter()
+                .filter(|l| l.op.is("sync"))
+                .flat_map(|l| l.start.iter().copied())
+                .collect();
             syncs.sort_unstable();
             // All launches of the thread in one order; a nested driver call is its runtime call.
             let mut launches: Vec<(i64, usize, usize)> = Vec::new();
@@ -354,7 +385,10 @@ pub(super) fn since_sync(trace: &Trace) -> FxHashMap<(ThreadIdx, Op), Vec<u32>> 
                     n = n.saturating_add(1);
                 }
             }
-            let mut out: Vec<_> = out.into_iter().map(|(li, c)| ((lanes[li].thread, lanes[li].op), c)).collect();
+            let mut out: Vec<_> = out
+                .into_iter()
+                .map(|(li, c)| ((lanes[li].thread, lanes[li].op), c))
+                .collect();
             out.sort_unstable_by_key(|(k, _)| *k);
             out
         })

@@ -1,14 +1,7 @@
 //! Walking over the parts of a rule.
 
 use super::select::metrics_of_value;
-use crate::lang::hir::{Cond, MetricId, Rule, Selector};
-
-/// Every condition of a rule, its own first.
-pub(super) fn conditions(rule: &Rule) -> impl Iterator<Item = &Cond> {
-    let severity = rule.severity.iter().filter_map(|(_, c)| c.as_ref());
-    let texts = rule.messages.iter().chain(&rule.fixes).filter_map(|(_, c)| c.as_ref());
-    std::iter::once(&rule.cond).chain(severity).chain(texts).chain(rule.excepts.iter().map(|(_, c)| c))
-}
+use crate::lang::hir::{Cond, MetricId, Selector};
 
 /// Selectors that stand in a condition themselves, not in its metrics.
 pub(super) fn cond_selectors(c: &Cond, out: &mut Vec<Selector>) {
@@ -31,9 +24,14 @@ pub(super) fn cond_metrics(c: &Cond, out: &mut Vec<MetricId>) {
             metrics_of_value(left, out);
             metrics_of_value(right, out);
         }
-        Cond::Exists { sel, .. } => sel.filters.iter().for_each(|f| super::select::metrics_of_filter(f, out)),
+        Cond::Exists { sel, .. } => sel
+            .filters
+            .iter()
+            .for_each(|f| super::select::metrics_of_filter(f, out)),
         Cond::State { sel, bound, .. } => {
-            sel.filters.iter().for_each(|f| super::select::metrics_of_filter(f, out));
+            sel.filters
+                .iter()
+                .for_each(|f| super::select::metrics_of_filter(f, out));
             metrics_of_value(bound, out);
         }
         Cond::Not(c) => cond_metrics(c, out),

@@ -22,7 +22,10 @@ pub(super) struct Wit<'t> {
 pub(super) fn common(lists: &[Vec<Interval>], within: i64) -> Vec<Region> {
     // Doubled time, so that half of an odd distance is exact.
     let grow = |i: &Interval| {
-        (i128::from(i.start) * 2 - i128::from(within), i128::from(i.end) * 2 + i128::from(within))
+        (
+            i128::from(i.start) * 2 - i128::from(within),
+            i128::from(i.end) * 2 + i128::from(within),
+        )
     };
     let mut acc: Option<Vec<(i128, i128)>> = None;
     for list in lists {
@@ -40,7 +43,10 @@ pub(super) fn common(lists: &[Vec<Interval>], within: i64) -> Vec<Region> {
             Some(old) => cut(&old, &union),
         });
     }
-    acc.unwrap_or_default().into_iter().map(|(a, b)| Region { from: a, to: b }).collect()
+    acc.unwrap_or_default()
+        .into_iter()
+        .map(|(a, b)| Region { from: a, to: b })
+        .collect()
 }
 
 fn cut(a: &[(i128, i128)], b: &[(i128, i128)]) -> Vec<(i128, i128)> {
@@ -70,7 +76,10 @@ pub(super) struct Region {
 impl Region {
     /// Whether a witness, grown, reaches the region.
     pub(super) fn touches(self, w: Interval, within: i64) -> bool {
-        let (a, b) = (i128::from(w.start) * 2 - i128::from(within), i128::from(w.end) * 2 + i128::from(within));
+        let (a, b) = (
+            i128::from(w.start) * 2 - i128::from(within),
+            i128::from(w.end) * 2 + i128::from(within),
+        );
         a <= self.to && self.from <= b
     }
 }
@@ -114,7 +123,11 @@ pub(super) struct Stints {
 impl Stints {
     /// From intervals sorted by start that do not overlap.
     pub(super) fn new(all: impl Iterator<Item = Interval>) -> Self {
-        let mut out = Self { start: Vec::new(), end: Vec::new(), sum: vec![0] };
+        let mut out = Self {
+            start: Vec::new(),
+            end: Vec::new(),
+            sum: vec![0],
+        };
         for i in all {
             out.start.push(i.start);
             out.end.push(out.end.last().map_or(i.end, |e| (*e).max(i.end)));
@@ -153,13 +166,17 @@ mod tests {
     #[test]
     fn common_is_pairwise_distance() {
         // Against the definition: max start - min end <= D for some choice.
-        let lists = [vec![i(0, 10), i(100, 110)], vec![i(15, 20), i(300, 400)], vec![i(25, 30), i(118, 119)]];
+        let lists = [
+            vec![i(0, 10), i(100, 110)],
+            vec![i(15, 20), i(300, 400)],
+            vec![i(25, 30), i(118, 119)],
+        ];
         for within in 0..40 {
             let brute = lists[0].iter().any(|a| {
                 lists[1].iter().any(|b| {
-                    lists[2].iter().any(|c| {
-                        a.start.max(b.start).max(c.start) - a.end.min(b.end).min(c.end) <= within
-                    })
+                    lists[2]
+                        .iter()
+                        .any(|c| a.start.max(b.start).max(c.start) - a.end.min(b.end).min(c.end) <= within)
                 })
             });
             assert_eq!(!common(&lists, within).is_empty(), brute, "within {within}");

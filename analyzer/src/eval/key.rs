@@ -31,7 +31,14 @@ pub(super) struct KeyVal {
 impl KeyVal {
     /// A whole node.
     pub(super) fn of_node(node: NodeIdx) -> Self {
-        Self { node: node.0, proc: NONE, named: false, thread: NONE, op: NONE, extra: [NO_VALUE; 5] }
+        Self {
+            node: node.0,
+            proc: NONE,
+            named: false,
+            thread: NONE,
+            op: NONE,
+            extra: [NO_VALUE; 5],
+        }
     }
 
     pub(super) fn node(self) -> NodeIdx {
@@ -62,7 +69,11 @@ impl KeyVal {
         }
         Self {
             node: self.node,
-            proc: if has(Key::Pid) || has(Key::Process) || has(Key::Tid) { self.proc } else { NONE },
+            proc: if has(Key::Pid) || has(Key::Process) || has(Key::Tid) {
+                self.proc
+            } else {
+                NONE
+            },
             named: self.named,
             thread: if has(Key::Tid) { self.thread } else { NONE },
             op: if has(Key::Op) { self.op } else { NONE },
@@ -196,7 +207,10 @@ pub(super) fn life(trace: &Trace, key: KeyVal) -> Option<Interval> {
     let observed = trace.node(key.node()).observed?;
     let Some(p) = key.process() else { return Some(observed) };
     let alive = trace.process(p).alive;
-    Some(Interval::new(alive.start.max(observed.start), alive.end.min(observed.end)))
+    Some(Interval::new(
+        alive.start.max(observed.start),
+        alive.end.min(observed.end),
+    ))
 }
 
 /// A part of the life of a key; `None` where the key never gets there.
@@ -205,7 +219,12 @@ pub(super) fn segment(trace: &Trace, key: KeyVal, segment: Segment) -> Option<In
     let middle = life.start + life.len() / 2;
     let steady = || match key.process() {
         Some(p) => trace.process(p).steady_from,
-        None => trace.processes.iter().filter(|p| p.node == key.node()).filter_map(|p| p.steady_from).min(),
+        None => trace
+            .processes
+            .iter()
+            .filter(|p| p.node == key.node())
+            .filter_map(|p| p.steady_from)
+            .min(),
     };
     Some(match segment {
         Segment::Trace => life,
@@ -224,7 +243,10 @@ pub(super) fn segment(trace: &Trace, key: KeyVal, segment: Segment) -> Option<In
 
 /// For the report.
 pub(super) fn values(trace: &Trace, key: KeyVal) -> KeyValues {
-    let mut out = KeyValues { node: trace.node(key.node()).name.clone(), ..KeyValues::default() };
+    let mut out = KeyValues {
+        node: trace.node(key.node()).name.clone(),
+        ..KeyValues::default()
+    };
     if let Some(p) = key.process() {
         let p = trace.process(p);
         if p.pid != 0 {

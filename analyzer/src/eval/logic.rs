@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 /// A truth value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Truth {
+pub(super) enum Truth {
     /// It is not so.
     False,
     /// The trace cannot tell.
@@ -15,19 +15,19 @@ pub enum Truth {
 
 impl Truth {
     /// From a decided answer.
-    pub fn of(b: bool) -> Self {
+    pub(super) fn of(b: bool) -> Self {
         if b { Self::True } else { Self::False }
     }
 
     /// Both: the smaller.
     #[must_use]
-    pub fn and(self, o: Self) -> Self {
+    pub(super) fn and(self, o: Self) -> Self {
         self.min(o)
     }
 
     /// Either: the larger.
     #[must_use]
-    pub fn or(self, o: Self) -> Self {
+    pub(super) fn or(self, o: Self) -> Self {
         self.max(o)
     }
 }
@@ -46,7 +46,7 @@ impl std::ops::Not for Truth {
 
 /// How a value came to be unknown. Orders by what a user should hear first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Lack {
+pub(super) enum Lack {
     /// A source, op or column is not in the trace at all: the rule is not applicable.
     Missing,
     /// It was observed only in part.
@@ -57,17 +57,20 @@ pub enum Lack {
 
 /// Why something is unknown, for people.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Reason {
+pub(super) struct Reason {
     /// Its kind.
-    pub lack: Lack,
+    pub(super) lack: Lack,
     /// One clause: `no sched events for thread 7`.
-    pub text: Arc<str>,
+    pub(super) text: Arc<str>,
 }
 
 impl Reason {
     /// A reason.
-    pub fn new(lack: Lack, text: impl Into<Arc<str>>) -> Self {
-        Self { lack, text: text.into() }
+    pub(super) fn new(lack: Lack, text: impl Into<Arc<str>>) -> Self {
+        Self {
+            lack,
+            text: text.into(),
+        }
     }
 }
 

@@ -25,6 +25,7 @@ use rustc_hash::FxHashMap;
 
 use crate::diagnosis::Analysis;
 use crate::lang::hir::{Filter, MetricId, MetricKind, Program, Selector};
+use crate::plan;
 use crate::trace::catalogue::{Key, Op};
 use crate::trace::{ThreadIdx, Trace};
 use crate::unit::Num;
@@ -83,7 +84,10 @@ pub fn analyze(program: &Program, trace: &Trace, options: Options) -> Analysis {
     // Metrics that only severities and messages name are computed for the keys that fire.
     engine.compute(&condition_metrics(program));
     let judged: Vec<outcome::Outcome> = program.rules.par_iter().map(|r| engine.outcome(r)).collect();
-    let mut analysis = Analysis { traces: outcome::summaries(&engine), ..Analysis::default() };
+    let mut analysis = Analysis {
+        traces: outcome::summaries(&engine),
+        ..Analysis::default()
+    };
     for o in judged {
         analysis.rules.push(o.result);
         analysis.near_misses.extend(o.near);
@@ -124,7 +128,7 @@ fn selectors(program: &Program) -> Vec<Selector> {
         }
     }
     for rule in &program.rules {
-        for c in fold::conditions(rule) {
+        for c in plan::conditions(rule) {
             fold::cond_selectors(c, &mut out);
         }
     }
@@ -156,10 +160,9 @@ fn condition_metrics(program: &Program) -> Vec<MetricId> {
             select::metrics_of_filter(f, &mut ids);
         }
     }
-    (0u32..).zip(seen).filter(|(_, s)| *s).map(|(i, _)| MetricId(i)).collect()
-}
-
-/// Everything a rule can show: used to decide what to read.
-pub fn all_selectors(program: &Program) -> Vec<Selector> {
-    selectors(program)
+    (0u32..)
+        .zip(seen)
+        .filter(|(_, s)| *s)
+        .map(|(i, _)| MetricId(i))
+        .collect()
 }

@@ -2,6 +2,7 @@
 
 use rayon::prelude::*;
 
+use super::Engine;
 use super::cond::{Joined, first_metric, keys_of};
 use super::fold;
 use super::join::{self, Wit};
@@ -10,7 +11,6 @@ use super::logic::{Lack, Reason, Truth};
 use super::metric::{Mode, SHIFTS};
 use super::rank;
 use super::value::{Ext, Val};
-use super::Engine;
 use crate::diagnosis::{
     Diagnosis, Evidence, Factors, GpuProcess, Link, MAX_WITNESSES, Measured, NearMiss, RuleResult, Severity, Status,
     TraceSummary, Witness,
@@ -49,7 +49,10 @@ impl<'t> Engine<'t> {
             .par_iter()
             .filter(|(_, t, _)| *t == Truth::True)
             .map(|(key, _, _)| {
-                let except = rule.excepts.iter().any(|(_, c)| self.judge(rule, c, *key).truth == Truth::True);
+                let except = rule
+                    .excepts
+                    .iter()
+                    .any(|(_, c)| self.judge(rule, c, *key).truth == Truth::True);
                 (!except).then(|| self.diagnosis(rule, *key))
             })
             .collect::<Vec<_>>()
@@ -59,8 +62,11 @@ impl<'t> Engine<'t> {
                 d
             })
             .collect();
-        let unknown: Vec<&Reason> =
-            judged.iter().filter(|(_, t, _)| *t == Truth::Unknown).filter_map(|(_, _, w)| w.as_ref()).collect();
+        let unknown: Vec<&Reason> = judged
+            .iter()
+            .filter(|(_, t, _)| *t == Truth::Unknown)
+            .filter_map(|(_, _, w)| w.as_ref())
+            .collect();
         let n_unknown = judged.iter().filter(|(_, t, _)| *t == Truth::Unknown).count();
         let few = unknown.iter().filter(|r| r.lack == Lack::Few).count();
         let decided = judged.len() - n_unknown;
@@ -71,8 +77,19 @@ impl<'t> Engine<'t> {
         } else if n_unknown > few || (decided == 0 && n_unknown > 0) {
             let worst = unknown.iter().min().map_or("", |r| &r.text);
             let missing = unknown.iter().any(|r| r.lack == Lack::Missing);
-            let of = if judged.len() > 1 { format!(" ({n_unknown} of {} judged)", judged.len()) } else { String::new() };
-            (if missing { Status::NotApplicable } else { Status::Unknown }, format!("{worst}{of}"))
+            let of = if judged.len() > 1 {
+                format!(" ({n_unknown} of {} judged)", judged.len())
+            } else {
+                String::new()
+            };
+            (
+                if missing {
+                    Status::NotApplicable
+                } else {
+                    Status::Unknown
+                },
+                format!("{worst}{of}"),
+            )
         } else if excepted > 0 {
             (Status::Quiet, format!("{excepted} known exceptions"))
         } else {
@@ -80,9 +97,9 @@ impl<'t> Engine<'t> {
         };
         let near = if diagnoses.is_empty() {
             let candidates = judged.iter().filter_map(|(key, _, _)| self.near_miss(rule, *key));
-            candidates.filter(|n| n.nearness >= NEAR).max_by(|a, b| {
-                a.nearness.cmp(&b.nearness).then_with(|| b.key.cmp(&a.key))
-            })
+            candidates
+                .filter(|n| n.nearness >= NEAR)
+                .max_by(|a, b| a.nearness.cmp(&b.nearness).then_with(|| b.key.cmp(&a.key)))
         } else {
             None
         };
@@ -90,16 +107,25 @@ impl<'t> Engine<'t> {
             id: rule.id.clone(),
             name: rule.name.clone(),
             title: rule.title.clone(),
-            file: self.program.files.get(rule.file.0 as usize).map(|f| f.name.clone()).unwrap_or_default(),
+            file: self
+                .program
+                .files
+                .get(rule.file.0 as usize)
+                .map(|f| f.name.clone())
+                .unwrap_or_default(),
             status,
             reason,
             keys: (judged.len(), n_unknown),
         };
-        Outcome { result, diagnoses, near }
+        Outcome {
+            result,
+            diagnoses,
+            near,
+        }
     }
 
     /// Keys for which the rule has something to judge, sorted.
-    fn rule_keys(&self, rule: &Rule) -> Vec<KeyVal> {
+    pub(super) fn rule_keys(&self, rule: &Rule) -> Vec<KeyVal> {
         let trace = self.trace;
         let mut keys: Vec<KeyVal> = Vec::new();
         if rule.key == [Key::Node] {
@@ -164,7 +190,10 @@ impl<'t> Engine<'t> {
                 let m = self.missing(sel, KeyVal::of_node(crate::trace::NodeIdx(n)), observed);
                 if !m.is_nothing() {
                     let r = m.reason();
-                    why = Some(why.map_or_else(|| r.clone(), |w| w.min(r)));
+                    why = Some(match why {
+                        Some(w) => w.min(r),
+                        None => r,
+                    });
                 }
             }
         }
@@ -190,7 +219,12 @@ impl<'t> Engine<'t> {
         for c in fold::conjuncts(&rule.cond) {
             let wits = joins
                 .iter()
-                .find_map(|(terms, j)| terms.iter().position(|t| std::ptr::eq(t, c)).map(|n| j.terms[n].clone()))
+                .find_map(|(terms, j)| {
+                    terms
+                        .iter()
+                        .position(|t| std::ptr::eq(t, c))
+                        .map(|n| j.terms[n].clone())
+                })
                 .or_else(|| self.witnesses(rule, c, key));
             if let Some(w) = &wits {
                 hulls.extend(w.iter().map(|w| w.when));
@@ -198,11 +232,24 @@ impl<'t> Engine<'t> {
             let e = self.evidence(rule, c, key, wits, &mut low_support, &mut inexact);
             evidence.extend(e);
         }
-        let incidents = if joins.is_empty() { 1 } else { joins.iter().map(|(_, j)| j.incidents.len()).max().unwrap_or(1) };
+        let incidents = if joins.is_empty() {
+            1
+        } else {
+            joins.iter().map(|(_, j)| j.incidents.len()).max().unwrap_or(1)
+        };
         let when = hulls.iter().copied().reduce(Interval::hull).unwrap_or(life);
         let (impact_ns, time_lost) = self.impact(rule, key, life);
-        let link = joins.iter().filter_map(|(_, j)| j.link).max().or_else(|| self.covered_link(&rule.cond));
-        let chance = joins.iter().map(|(_, j)| j.chance).max().unwrap_or(0).max(self.covered_chance(&rule.cond, key));
+        let link = joins
+            .iter()
+            .filter_map(|(_, j)| j.link)
+            .max()
+            .or_else(|| self.covered_link(&rule.cond));
+        let chance = joins
+            .iter()
+            .map(|(_, j)| j.chance)
+            .max()
+            .unwrap_or(0)
+            .max(self.covered_chance(&rule.cond, key));
         let node = trace.node(key.node());
         let lost = node.losses.as_ref().is_some_and(|l| l.iter().any(|l| l.lost > 0));
         let factors = Factors {
@@ -228,7 +275,10 @@ impl<'t> Engine<'t> {
                 .map(|(t, _)| self.render(t, key))
                 .collect()
         };
-        let message = texts(&rule.messages).into_iter().next().unwrap_or_else(|| said(&evidence));
+        let message = texts(&rule.messages)
+            .into_iter()
+            .next()
+            .unwrap_or_else(|| said(&evidence));
         Diagnosis {
             rank: 0,
             rule: rule.name.clone(),
@@ -257,9 +307,12 @@ impl<'t> Engine<'t> {
     /// The `within` groups of a condition that hold, with their terms.
     fn joins<'c>(&self, rule: &Rule, c: &'c Cond, key: KeyVal) -> Vec<(&'c [Cond], Joined<'t>)> {
         match c {
-            Cond::Within { terms, within_ns, .. } => {
-                self.join(rule, terms, *within_ns, key, true).1.map(|j| (terms.as_slice(), j)).into_iter().collect()
-            }
+            Cond::Within { terms, within_ns, .. } => self
+                .join(rule, terms, *within_ns, key, true)
+                .1
+                .map(|j| (terms.as_slice(), j))
+                .into_iter()
+                .collect(),
             Cond::And(l) | Cond::Or(l) => l.iter().flat_map(|c| self.joins(rule, c, key)).collect(),
             Cond::Unless(a, _) => self.joins(rule, a, key),
             _ => Vec::new(),
@@ -269,7 +322,11 @@ impl<'t> Engine<'t> {
     /// `covered(A, B) > x` and `>= x` of a condition: these name a cause.
     fn proofs<'c>(&'c self, c: &'c Cond) -> Vec<&'c Metric> {
         match c {
-            Cond::Compare { op: CmpOp::Gt | CmpOp::Ge, left, .. } => first_metric(left)
+            Cond::Compare {
+                op: CmpOp::Gt | CmpOp::Ge,
+                left,
+                ..
+            } => first_metric(left)
                 .map(|m| &self.program.metrics[m.0 as usize])
                 .filter(|m| matches!(m.kind, MetricKind::Covered { .. }))
                 .into_iter()
@@ -296,7 +353,9 @@ impl<'t> Engine<'t> {
     /// How often a circular shift covers as much, thousandths; the worst of all proofs.
     fn covered_chance(&self, c: &Cond, key: KeyVal) -> u32 {
         let one = |m: &Metric| -> Option<u32> {
-            let MetricKind::Covered { a, b, scope, segment } = &m.kind else { return None };
+            let MetricKind::Covered { a, b, scope, segment } = &m.kind else {
+                return None;
+            };
             if b.source == Source::Request {
                 return None;
             }
@@ -325,27 +384,31 @@ impl<'t> Engine<'t> {
                 });
                 first.map_or(0, |((sel, keys), wits)| {
                     let usual = self.usual(&sel, key.project(&keys), &keys);
-                    wits.iter().map(|w| (w.when.overlap(life) - usual).max(0)).fold(0i64, i64::saturating_add)
+                    wits.iter()
+                        .map(|w| (w.when.overlap(life) - usual).max(0))
+                        .fold(0i64, i64::saturating_add)
                 })
             }
         };
         let lost = lost.min(life.len());
-        let share = if life.is_empty() { 0 } else { i128::from(lost) * 1000 / i128::from(life.len()) };
+        let share = if life.is_empty() {
+            0
+        } else {
+            i128::from(lost) * 1000 / i128::from(life.len())
+        };
         (lost, u32::try_from(share).unwrap_or(1000))
     }
 
     /// The selection that a conjunct speaks of, if its events last.
     fn symptom(&self, c: &Cond) -> Option<(Selector, Vec<Key>)> {
         match c {
-            Cond::Exists { sel, .. } | Cond::State { sel, .. } => {
-                Some((sel.clone(), vec![Key::Node, Key::Pid]))
-            }
+            Cond::Exists { sel, .. } | Cond::State { sel, .. } => Some((sel.clone(), vec![Key::Node, Key::Pid])),
             Cond::Compare { left, .. } => {
                 let m = &self.program.metrics[first_metric(left)?.0 as usize];
                 match &m.kind {
-                    MetricKind::Stat { sel, stat, over: None, .. } if stat.is_distribution() => {
-                        Some((sel.clone(), m.key.clone()))
-                    }
+                    MetricKind::Stat {
+                        sel, stat, over: None, ..
+                    } if stat.is_distribution() => Some((sel.clone(), m.key.clone())),
                     MetricKind::Covered { a, .. } => Some((a.clone(), m.key.clone())),
                     _ => None,
                 }
@@ -366,17 +429,23 @@ impl<'t> Engine<'t> {
         let n_witnesses = wits.as_ref().map_or(0, |w| w.len() as u64);
         let shown = wits.unwrap_or_default();
         match c {
-            Cond::Compare { op, left, right, dim, .. } => {
+            Cond::Compare {
+                op, left, right, dim, ..
+            } => {
                 let windowed = self.windowed(*op, left, right);
                 let (l, r) = match windowed {
-                    Some((m, op, bound)) => {
-                        (self.window_runs(m, op, bound, key).best, self.value(bound, key, Mode::All))
-                    }
+                    Some((m, op, bound)) => (
+                        self.window_runs(m, op, bound, key).best,
+                        self.value(bound, key, Mode::All),
+                    ),
                     None => {
                         let (l, r) = (self.value(left, key, Mode::All), self.value(right, key, Mode::All));
                         if l.compare(*op, &r) == Truth::Unknown {
                             *inexact = true;
-                            (self.value(left, key, Mode::Windows), self.value(right, key, Mode::Windows))
+                            (
+                                self.value(left, key, Mode::Windows),
+                                self.value(right, key, Mode::Windows),
+                            )
                         } else {
                             *inexact |= l.point().is_none() || r.point().is_none();
                             (l, r)
@@ -384,9 +453,11 @@ impl<'t> Engine<'t> {
                     }
                 };
                 *low_support |= l.low_support || r.low_support;
-                let metric = windowed
-                    .map(|w| w.0)
-                    .or_else(|| first_metric(left).or_else(|| first_metric(right)).map(|m| &self.program.metrics[m.0 as usize]));
+                let metric = windowed.map(|w| w.0).or_else(|| {
+                    first_metric(left)
+                        .or_else(|| first_metric(right))
+                        .map(|m| &self.program.metrics[m.0 as usize])
+                });
                 let layer = metric.map_or("TRACE", |m| source_of(m).layer());
                 Some(Evidence {
                     layer,
@@ -476,7 +547,11 @@ impl<'t> Engine<'t> {
             (_, None) => "window".to_owned(),
         };
         let single = self.trace.files.len() == 1;
-        let row = w.event.and_then(|(l, i)| l.row.get(i)).filter(|_| single).map(|r| u64::from(*r) + self.row_base());
+        let row = w
+            .event
+            .and_then(|(l, i)| l.row.get(i))
+            .filter(|_| single)
+            .map(|r| u64::from(*r) + self.row_base());
         // Requests and the like belong to a node, not to a thread.
         let real = thread.filter(|t| self.trace.process(t.process).pid != 0);
         Witness {
@@ -501,7 +576,12 @@ impl<'t> Engine<'t> {
         if let Some(b) = lane.bytes.get(i).filter(|b| **b > 0) {
             out.push(show(Num::int((*b).into()), Dim::BYTES, Style::Auto));
         }
-        if let Some(d) = lane.direction.get(i).and_then(|d| DIRECTIONS.get(usize::from(*d))).filter(|d| **d != "unknown") {
+        if let Some(d) = lane
+            .direction
+            .get(i)
+            .and_then(|d| DIRECTIONS.get(usize::from(*d)))
+            .filter(|d| **d != "unknown")
+        {
             out.push((*d).to_owned());
         }
         if lane.flags_at(i) & flag::FIRST_USE != 0 {
@@ -529,7 +609,11 @@ impl<'t> Engine<'t> {
 
     fn thread_name(&self, tid: i64) -> Option<&'t str> {
         let t = self.trace.threads.iter().find(|t| t.tid == tid)?;
-        let name = if t.name.is_empty() { &self.trace.process(t.process).name } else { &t.name };
+        let name = if t.name.is_empty() {
+            &self.trace.process(t.process).name
+        } else {
+            &t.name
+        };
         (!name.is_empty()).then_some(name.as_str())
     }
 
@@ -542,7 +626,13 @@ impl<'t> Engine<'t> {
                 Part::Text(s) => out.push_str(s),
                 Part::Key(k) => {
                     let text = match k {
-                        Key::Node => if values.node.is_empty() { "this host".into() } else { values.node.clone() },
+                        Key::Node => {
+                            if values.node.is_empty() {
+                                "this host".into()
+                            } else {
+                                values.node.clone()
+                            }
+                        }
                         Key::Pid => values.pid.map_or_else(|| "?".into(), |p| p.to_string()),
                         Key::Process => values.process.clone().unwrap_or_else(|| "process".into()),
                         Key::Tid => values
@@ -564,11 +654,14 @@ impl<'t> Engine<'t> {
                 Part::Value(v, dim, style) => {
                     let val = match v {
                         Value::Metric(id) if self.is_windowed(*id) => {
-                            self.runs(&self.program.metrics[id.0 as usize], key, CmpOp::Gt, Num::ZERO).best
+                            self.runs(&self.program.metrics[id.0 as usize], key, CmpOp::Gt, Num::ZERO)
+                                .best
                         }
                         _ => {
                             let all = self.value(v, key, Mode::All);
-                            if all.point().is_some() { all } else {
+                            if all.point().is_some() {
+                                all
+                            } else {
                                 let w = self.value(v, key, Mode::Windows);
                                 if w.point().is_some() { w } else { all }
                             }
@@ -582,7 +675,10 @@ impl<'t> Engine<'t> {
     }
 
     fn is_windowed(&self, id: MetricId) -> bool {
-        matches!(&self.program.metrics[id.0 as usize].kind, MetricKind::Stat { over: Some(_), .. })
+        matches!(
+            &self.program.metrics[id.0 as usize].kind,
+            MetricKind::Stat { over: Some(_), .. }
+        )
     }
 
     /// The conjunct that failed, if it alone did, and by how much.
@@ -605,14 +701,28 @@ impl<'t> Engine<'t> {
             Some(f) => f,
             None => self.distance_miss(rule, &rule.cond, key)?,
         };
-        Some(NearMiss { rule: rule.name.clone(), key: key::values(self.trace, key), nearness, reason })
+        Some(NearMiss {
+            rule: rule.name.clone(),
+            key: key::values(self.trace, key),
+            nearness,
+            reason,
+        })
     }
 
     /// How near a comparison came, in thousandths, and in words.
     fn margin(&self, c: &Cond, key: KeyVal) -> Option<(u32, String)> {
-        let Cond::Compare { op, left, right, dim, .. } = c else { return None };
+        let Cond::Compare {
+            op, left, right, dim, ..
+        } = c
+        else {
+            return None;
+        };
         let (l, r, op) = match self.windowed(*op, left, right) {
-            Some((m, op, bound)) => (self.window_runs(m, op, bound, key).best, self.value(bound, key, Mode::All), op),
+            Some((m, op, bound)) => (
+                self.window_runs(m, op, bound, key).best,
+                self.value(bound, key, Mode::All),
+                op,
+            ),
             None => (self.value(left, key, Mode::All), self.value(right, key, Mode::All), *op),
         };
         let (a, b) = (l.point()?, r.point()?);
@@ -645,7 +755,9 @@ impl<'t> Engine<'t> {
             _ => return None,
         };
         let lists: Vec<Vec<Wit<'t>>> = terms.iter().filter_map(|t| self.witnesses(rule, t, key)).collect();
-        let [first, second, ..] = lists.as_slice() else { return None };
+        let [first, second, ..] = lists.as_slice() else {
+            return None;
+        };
         let best = closest(first, second)?;
         if best <= within {
             return None;
@@ -660,7 +772,7 @@ impl<'t> Engine<'t> {
     }
 
     /// A condition in the author's words.
-    fn words(&self, c: &Cond) -> String {
+    pub(super) fn words(&self, c: &Cond) -> String {
         let span = match c {
             Cond::Compare { op, left, right, .. } => {
                 return format!("{} {} {}", self.words_of(left), op.text(), self.words_of(right));
@@ -672,13 +784,18 @@ impl<'t> Engine<'t> {
             Cond::Unless(a, b) => return format!("{} unless {}", self.words(a), self.words(b)),
         };
         let text = self.program.files.iter().find_map(|f| f.text.get(span.range()));
-        text.map(|t| t.split_whitespace().collect::<Vec<_>>().join(" ")).unwrap_or_default()
+        text.map(|t| t.split_whitespace().collect::<Vec<_>>().join(" "))
+            .unwrap_or_default()
     }
 
     fn words_of(&self, v: &Value) -> String {
         match v {
             Value::Num(n) => {
-                if n.denom() == 1 { n.numer().to_string() } else { show(*n, Dim::NONE, Style::Auto) }
+                if n.denom() == 1 {
+                    n.numer().to_string()
+                } else {
+                    show(*n, Dim::NONE, Style::Auto)
+                }
             }
             Value::Metric(id) => self.program.metrics[id.0 as usize].text.clone(),
             Value::Field(f) => f.def().name.into(),
@@ -747,7 +864,9 @@ fn style_of(m: &Metric) -> Style {
         MetricKind::Stat { stat: Stat::Busy, .. } => Style::Percent,
         MetricKind::Lift { .. } => Style::Times,
         MetricKind::System { field, .. } => match field {
-            crate::trace::catalogue::SystemField::CpuPct | crate::trace::catalogue::SystemField::MemPct => Style::Percent,
+            crate::trace::catalogue::SystemField::CpuPct | crate::trace::catalogue::SystemField::MemPct => {
+                Style::Percent
+            }
             _ => Style::Auto,
         },
         _ => Style::Auto,
@@ -788,7 +907,11 @@ pub(super) fn summaries(engine: &Engine<'_>) -> Vec<TraceSummary> {
         .files
         .iter()
         .map(|f| {
-            let nodes = || (0u16..).zip(&trace.nodes).filter(|(_, n)| f.nodes.contains(&n.name) || trace.files.len() == 1);
+            let nodes = || {
+                (0u16..)
+                    .zip(&trace.nodes)
+                    .filter(|(_, n)| f.nodes.contains(&n.name) || trace.files.len() == 1)
+            };
             let stored: Vec<String> = nodes()
                 .map(|(_, n)| match &n.stored {
                     Stored::Everything => "every event that was seen".to_owned(),
@@ -799,7 +922,9 @@ pub(super) fn summaries(engine: &Engine<'_>) -> Vec<TraceSummary> {
                         let len: i64 = w.iter().map(|w| w.len()).sum();
                         format!("everything in the first {}, then selected rows only", show_dur(len))
                     }
-                    Stored::Thresholds(t) => format!("all but short calls of {} operations, which are counted", t.len()),
+                    Stored::Thresholds(t) => {
+                        format!("all but short calls of {} operations, which are counted", t.len())
+                    }
                 })
                 .collect();
             let mut stored = stored;

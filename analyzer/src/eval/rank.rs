@@ -18,7 +18,9 @@ pub(super) fn weight(s: Severity) -> u32 {
 
 /// Product of the factors that say how sure, thousandths.
 pub(super) fn confidence(f: &Factors) -> u32 {
-    [f.support, f.link, f.evidence].iter().fold(f.data_quality, |acc, x| acc * x / 1000)
+    [f.support, f.link, f.evidence]
+        .iter()
+        .fold(f.data_quality, |acc, x| acc * x / 1000)
 }
 
 /// Severity x confidence x (a half + a half x time lost), thousandths.
@@ -30,14 +32,27 @@ pub(super) fn score(f: &Factors) -> u32 {
 pub(super) fn rank(program: &Program, analysis: &mut Analysis) {
     let all = &mut analysis.diagnoses;
     all.sort_by(|a, b| {
-        (Reverse(a.severity), Reverse(a.score), &a.rule, &a.key, a.when)
-            .cmp(&(Reverse(b.severity), Reverse(b.score), &b.rule, &b.key, b.when))
+        (Reverse(a.severity), Reverse(a.score), &a.rule, &a.key, a.when).cmp(&(
+            Reverse(b.severity),
+            Reverse(b.score),
+            &b.rule,
+            &b.key,
+            b.when,
+        ))
     });
-    let explains = |name: &str| program.rules.iter().find(|r| r.name == name).map(|r| r.explains.as_slice());
+    let explains = |name: &str| {
+        program
+            .rules
+            .iter()
+            .find(|r| r.name == name)
+            .map(|r| r.explains.as_slice())
+    };
     let n = all.len();
     let mut by: Vec<Option<usize>> = vec![None; n];
     for cause in 0..n {
-        let Some(names) = explains(&all[cause].rule) else { continue };
+        let Some(names) = explains(&all[cause].rule) else {
+            continue;
+        };
         for effect in 0..n {
             let fits = cause != effect
                 && by[effect].is_none()
@@ -72,9 +87,9 @@ pub(super) fn rank(program: &Program, analysis: &mut Analysis) {
             all[cause].explains.push(i);
         }
     }
-    analysis.near_misses.sort_by(|a, b| {
-        (Reverse(a.nearness), &a.rule, &a.key).cmp(&(Reverse(b.nearness), &b.rule, &b.key))
-    });
+    analysis
+        .near_misses
+        .sort_by(|a, b| (Reverse(a.nearness), &a.rule, &a.key).cmp(&(Reverse(b.nearness), &b.rule, &b.key)));
 }
 
 fn chain(by: &[Option<usize>], from: usize) -> Vec<usize> {

@@ -102,11 +102,23 @@ pub(super) struct Whole {
 impl Missing {
     /// Nothing is missing.
     pub(super) fn nothing() -> Self {
-        Self { count: Some(0), sum: Some(0), max_dur: None, whole: None, windows: Vec::new(), why: None }
+        Self {
+            count: Some(0),
+            sum: Some(0),
+            max_dur: None,
+            whole: None,
+            windows: Vec::new(),
+            why: None,
+        }
     }
 
     fn anything(why: Reason) -> Self {
-        Self { count: None, sum: None, why: Some(why), ..Self::nothing() }
+        Self {
+            count: None,
+            sum: None,
+            why: Some(why),
+            ..Self::nothing()
+        }
     }
 
     /// Whether every event is a row.
@@ -116,7 +128,9 @@ impl Missing {
 
     /// The reason, or a general one.
     pub(super) fn reason(&self) -> Reason {
-        self.why.clone().unwrap_or_else(|| Reason::new(Lack::Partial, "not every event was stored"))
+        self.why
+            .clone()
+            .unwrap_or_else(|| Reason::new(Lack::Partial, "not every event was stored"))
     }
 }
 
@@ -124,9 +138,19 @@ impl<'t> Engine<'t> {
     /// Lanes of a selector, before filters, by (thread, op).
     pub(super) fn lanes(&self, sel: &Selector) -> Vec<&'t Lane> {
         match &sel.base {
-            Base::Ops(ops) => self.trace.lanes.iter().filter(|l| ops.binary_search(&l.op).is_ok()).collect(),
+            Base::Ops(ops) => self
+                .trace
+                .lanes
+                .iter()
+                .filter(|l| ops.binary_search(&l.op).is_ok())
+                .collect(),
             Base::State(State::OffCpu) => self.trace.lanes.iter().filter(|l| l.op.is("off_cpu")).collect(),
-            _ => self.prepared.derived.get(&(sel.source, sel.base.clone())).map(|l| l.iter().collect()).unwrap_or_default(),
+            _ => self
+                .prepared
+                .derived
+                .get(&(sel.source, sel.base.clone()))
+                .map(|l| l.iter().collect())
+                .unwrap_or_default(),
         }
     }
 
@@ -140,7 +164,9 @@ impl<'t> Engine<'t> {
             Base::Ops(ops) => stored(&|op| ops.binary_search(&op).is_ok()),
             Base::State(State::OffCpu) => stored(&|op| op.is("off_cpu")),
             _ => {
-                let Some(lanes) = self.prepared.derived.get(&(sel.source, sel.base.clone())) else { return Vec::new() };
+                let Some(lanes) = self.prepared.derived.get(&(sel.source, sel.base.clone())) else {
+                    return Vec::new();
+                };
                 let from = lanes.partition_point(|l| l.thread < thread);
                 lanes[from..].iter().take_while(|l| l.thread == thread).collect()
             }
@@ -156,7 +182,10 @@ impl<'t> Engine<'t> {
         let keying = Keying::new(key);
         let mut by_key: FxHashMap<KeyVal, Vec<&'t Lane>> = FxHashMap::default();
         for lane in self.lanes(sel) {
-            by_key.entry(keying.of_lane(&self.names, self.trace, lane)).or_default().push(lane);
+            by_key
+                .entry(keying.of_lane(&self.names, self.trace, lane))
+                .or_default()
+                .push(lane);
         }
         let mut lanes: Vec<(KeyVal, Vec<&'t Lane>)> = by_key.into_iter().collect();
         lanes.sort_by_key(|(k, _)| *k);
@@ -187,15 +216,30 @@ impl<'t> Engine<'t> {
             Ok(thresholds) => {
                 let parts = lanes
                     .iter()
-                    .map(|&lane| Part { lane, idx: self.select(sel, lane, &thresholds, None) })
+                    .map(|&lane| Part {
+                        lane,
+                        idx: self.select(sel, lane, &thresholds, None),
+                    })
                     .filter(|p| p.len() > 0)
                     .collect();
-                Group { key, parts, uncertain: None }
+                Group {
+                    key,
+                    parts,
+                    uncertain: None,
+                }
             }
             // The group stays, with what the other filters leave, so that nobody reads "none".
             Err(why) => {
-                let parts = lanes.iter().map(|&lane| Part { lane, idx: None }).filter(|p| p.len() > 0).collect();
-                Group { key, parts, uncertain: Some(why) }
+                let parts = lanes
+                    .iter()
+                    .map(|&lane| Part { lane, idx: None })
+                    .filter(|p| p.len() > 0)
+                    .collect();
+                Group {
+                    key,
+                    parts,
+                    uncertain: Some(why),
+                }
             }
         }
     }
@@ -223,13 +267,20 @@ impl<'t> Engine<'t> {
                     }
                     Err(why) => {
                         uncertain.insert(k, why);
-                        out.entry(k).or_default().push(Part { lane, idx: Some(idx.into()) });
+                        out.entry(k).or_default().push(Part {
+                            lane,
+                            idx: Some(idx.into()),
+                        });
                     }
                 }
             }
         }
         out.into_iter()
-            .map(|(key, parts)| Group { key, parts, uncertain: uncertain.get(&key).cloned() })
+            .map(|(key, parts)| Group {
+                key,
+                parts,
+                uncertain: uncertain.get(&key).cloned(),
+            })
             .collect()
     }
 
@@ -251,7 +302,10 @@ impl<'t> Engine<'t> {
                 }
                 None => {
                     return Err(value.why.unwrap_or_else(|| {
-                        Reason::new(Lack::Partial, format!("{} is not known", self.program.metrics[id.0 as usize].text))
+                        Reason::new(
+                            Lack::Partial,
+                            format!("{} is not known", self.program.metrics[id.0 as usize].text),
+                        )
                     }));
                 }
             }
@@ -353,7 +407,11 @@ impl<'t> Engine<'t> {
                 let t = text(field)?;
                 Some(any_of.iter().any(|a| matches_text(*field, a, t)) != *negated)
             }
-            Filter::Match { field, pattern, negated } => Some(pattern.0.is_match(text(field)?) != *negated),
+            Filter::Match {
+                field,
+                pattern,
+                negated,
+            } => Some(pattern.0.is_match(text(field)?) != *negated),
             Filter::Flag(Field::Launcher) => Some(process.launcher == Some(lane.thread)),
             Filter::Not(inner) => self.lane_wide(inner, lane).map(|b| !b),
             _ => None,
@@ -367,7 +425,10 @@ impl<'t> Engine<'t> {
         let name = || lane.name.get(i).map_or("", String::as_str);
         match filter {
             Filter::Cmp(left, op, right) => {
-                match (self.number(left, lane, i, thresholds), self.number(right, lane, i, thresholds)) {
+                match (
+                    self.number(left, lane, i, thresholds),
+                    self.number(right, lane, i, thresholds),
+                ) {
                     (Some(a), Some(b)) => compare(a, *op, b),
                     _ => false,
                 }
@@ -394,7 +455,12 @@ impl<'t> Engine<'t> {
 
     fn field(&self, lane: &Lane, i: usize, field: Field) -> Option<i64> {
         match field {
-            Field::SinceSync => self.prepared.since_sync.get(&(lane.thread, lane.op)).and_then(|c| c.get(i)).map(|v| i64::from(*v)),
+            Field::SinceSync => self
+                .prepared
+                .since_sync
+                .get(&(lane.thread, lane.op))
+                .and_then(|c| c.get(i))
+                .map(|v| i64::from(*v)),
             Field::Pid => Some(self.trace.process_of(lane).pid),
             Field::Tid => Some(self.trace.thread(lane.thread).tid),
             _ => key::field(lane, i, field),
@@ -408,7 +474,10 @@ impl<'t> Engine<'t> {
             Value::Field(f) => self.field(lane, i, *f).map(|v| Num::int(v.into())),
             Value::Neg(v) => self.number(v, lane, i, thresholds)?.negated(),
             Value::Arith(op, a, b) => {
-                let (a, b) = (self.number(a, lane, i, thresholds)?, self.number(b, lane, i, thresholds)?);
+                let (a, b) = (
+                    self.number(a, lane, i, thresholds)?,
+                    self.number(b, lane, i, thresholds)?,
+                );
                 match op {
                     Arith::Add => a.plus(b),
                     Arith::Sub => a.minus(b),
@@ -433,26 +502,53 @@ impl<'t> Engine<'t> {
                 }
                 let mut m = self.missing(inner, key, segment);
                 if !m.is_nothing() {
-                    m = Missing { count: None, sum: None, max_dur: None, whole: None, ..m };
+                    m = Missing {
+                        count: None,
+                        sum: None,
+                        max_dur: None,
+                        whole: None,
+                        ..m
+                    };
                 }
                 m
             }
             Base::BusySeconds => {
                 let ops = Op::family(Source::Gpu, "launch");
-                let launches = Selector { source: Source::Gpu, base: Base::Ops(ops.clone()), filters: Vec::new() };
+                let launches = Selector {
+                    source: Source::Gpu,
+                    base: Base::Ops(ops.clone()),
+                    filters: Vec::new(),
+                };
                 let m = self.missing_calls(&launches, &ops, key, segment);
-                if m.is_nothing() { m } else { Missing { count: None, sum: None, max_dur: None, whole: None, ..m } }
+                if m.is_nothing() {
+                    m
+                } else {
+                    Missing {
+                        count: None,
+                        sum: None,
+                        max_dur: None,
+                        whole: None,
+                        ..m
+                    }
+                }
             }
         }
     }
 
     fn missing_calls(&self, sel: &Selector, ops: &[Op], key: KeyVal, segment: Interval) -> Missing {
         let mut out = Missing::nothing();
-        let mut whole = Whole { min: i64::MAX, ..Whole::default() };
+        let mut whole = Whole {
+            min: i64::MAX,
+            ..Whole::default()
+        };
         let mut whole_known = true;
         let (mut observed, mut selected) = (false, false);
         let mut windows: Option<Vec<Interval>> = None;
-        let ops: Vec<Op> = ops.iter().copied().filter(|o| key.op().is_none_or(|k| k == *o)).collect();
+        let ops: Vec<Op> = ops
+            .iter()
+            .copied()
+            .filter(|o| key.op().is_none_or(|k| k == *o))
+            .collect();
         for p in self.names.members(self.trace, key) {
             let process = self.trace.process(p);
             for &op in &ops {
@@ -487,7 +583,10 @@ impl<'t> Engine<'t> {
             }
         }
         if !observed {
-            return Missing::anything(Reason::new(Lack::Missing, format!("{} in this trace", nothing_of(sel, &ops))));
+            return Missing::anything(Reason::new(
+                Lack::Missing,
+                format!("{} in this trace", nothing_of(sel, &ops)),
+            ));
         }
         if !selected {
             return Missing::nothing();
@@ -495,13 +594,19 @@ impl<'t> Engine<'t> {
         out.windows = windows.unwrap_or_default();
         out.whole = (whole_known && sel.filters.is_empty() && sel.source != Source::Gpu).then_some(whole);
         if out.why.is_none() && !out.is_nothing() {
-            let text = format!("only slow calls of {} were stored after the first seconds", source_words(sel));
+            let text = format!(
+                "only slow calls of {} were stored after the first seconds",
+                source_words(sel)
+            );
             out.why = Some(Reason::new(Lack::Partial, text));
         }
         // A filter that only takes calls longer than any missing one loses nothing.
         if let (Some(longest), Some(least)) = (out.max_dur, least_duration(&sel.filters)) {
             if least > longest {
-                return Missing { windows: Vec::new(), ..Missing::nothing() };
+                return Missing {
+                    windows: Vec::new(),
+                    ..Missing::nothing()
+                };
             }
         }
         out
@@ -523,8 +628,11 @@ impl<'t> Engine<'t> {
         if let (Stored::Everything, Some(losses)) = (&node.stored, &node.losses) {
             // Complete but for counted losses, which can have been calls of any length.
             let source = op.def().source.name();
-            let lost: u64 =
-                losses.iter().filter(|l| l.source == source && l.when.overlap(segment) > 0).map(|l| l.lost).sum();
+            let lost: u64 = losses
+                .iter()
+                .filter(|l| l.source == source && l.when.overlap(segment) > 0)
+                .map(|l| l.lost)
+                .sum();
             out.count = out.count.map(|c| c + lost);
             (out.sum, *whole_known) = (if lost == 0 { out.sum } else { None }, false);
             if lost > 0 {
@@ -607,8 +715,15 @@ impl<'t> Engine<'t> {
             }
         }
         if seen == 0 {
-            let what = if state == State::OffCpu { "off-CPU time" } else { "run states (runnable or asleep)" };
-            return Missing::anything(Reason::new(Lack::Missing, format!("{what} of these threads is not in this trace")));
+            let what = if state == State::OffCpu {
+                "off-CPU time"
+            } else {
+                "run states (runnable or asleep)"
+            };
+            return Missing::anything(Reason::new(
+                Lack::Missing,
+                format!("{what} of these threads is not in this trace"),
+            ));
         }
         if let Some(w) = windows {
             out.windows = w;
@@ -617,7 +732,10 @@ impl<'t> Engine<'t> {
         }
         if unseen > 0 && key.thread().is_none() && !pins_thread(sel) {
             (out.count, out.sum) = (None, None);
-            out.why = Some(Reason::new(Lack::Partial, format!("off-CPU time of {unseen} threads was not recorded")));
+            out.why = Some(Reason::new(
+                Lack::Partial,
+                format!("off-CPU time of {unseen} threads was not recorded"),
+            ));
         }
         out
     }
@@ -635,13 +753,15 @@ impl<'t> Engine<'t> {
         let probe = Lane::new(thread, Op(0));
         sel.filters.iter().all(|f| self.lane_wide(f, &probe).unwrap_or(true))
     }
-
 }
 
 /// Filters that name a single thread: then other threads do not matter.
 fn pins_thread(sel: &Selector) -> bool {
     sel.filters.iter().any(|f| {
-        matches!(f, Filter::Flag(Field::Launcher) | Filter::Cmp(Value::Field(Field::Tid), CmpOp::Eq, _))
+        matches!(
+            f,
+            Filter::Flag(Field::Launcher) | Filter::Cmp(Value::Field(Field::Tid), CmpOp::Eq, _)
+        )
     })
 }
 
@@ -740,12 +860,19 @@ pub(super) fn compare(a: Num, op: CmpOp, b: Num) -> bool {
 }
 
 fn matches_text(field: Field, want: &str, have: &str) -> bool {
-    if field == Field::Op { want.eq_ignore_ascii_case(have) } else { want == have }
+    if field == Field::Op {
+        want.eq_ignore_ascii_case(have)
+    } else {
+        want == have
+    }
 }
 
 fn keep(lane: &Lane, idx: Option<Arc<[u32]>>, pass: impl Fn(usize) -> bool) -> Option<Arc<[u32]>> {
     Some(match idx {
-        #[expect(clippy::cast_possible_truncation, reason = "a lane has fewer than 2^32 events: rows are u32")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "a lane has fewer than 2^32 events: rows are u32"
+        )]
         None => (0..lane.len()).filter(|&i| pass(i)).map(|i| i as u32).collect(),
         Some(idx) => idx.iter().copied().filter(|&i| pass(i as usize)).collect(),
     })

@@ -29,9 +29,15 @@ pub(super) fn compare(engine: &Engine<'_>, ours: &[Diagnosis]) -> Vec<StoredVerd
                 (true, Some(o)) if o >= NAMED_FROM => ("confirmed", String::new()),
                 (true, Some(o)) => (
                     "contradicted",
-                    format!("{} % of its slow time lies inside off-CPU time of the same thread", percent(o)),
+                    format!(
+                        "{} % of its slow time lies inside off-CPU time of the same thread",
+                        percent(o)
+                    ),
                 ),
-                (true, None) => ("cannot be judged", "off-CPU time of the calling threads is not in the file".into()),
+                (true, None) => (
+                    "cannot be judged",
+                    "off-CPU time of the calling threads is not in the file".into(),
+                ),
                 (false, _) => ("not proven", "no interval in the file shows that cause".into()),
             };
             let ours = match about {
@@ -39,7 +45,12 @@ pub(super) fn compare(engine: &Engine<'_>, ours: &[Diagnosis]) -> Vec<StoredVerd
                 None => why,
             };
             StoredVerdict {
-                path: engine.trace.files.get(c.file).map(|f| f.path.display().to_string()).unwrap_or_default(),
+                path: engine
+                    .trace
+                    .files
+                    .get(c.file)
+                    .map(|f| f.path.display().to_string())
+                    .unwrap_or_default(),
                 node: c.node.clone(),
                 severity: c.severity.clone(),
                 summary: c.summary.clone(),
@@ -66,8 +77,10 @@ fn slow_time_off_cpu(engine: &Engine<'_>, op: &str, node: &str) -> Option<u32> {
         .filter(|l| l.op.def().name == op)
         .filter(|l| node.is_empty() || trace.node(trace.process_of(l).node).name == node)
         .collect();
-    let mut calls: Vec<(i64, &Lane, usize)> =
-        lanes.iter().flat_map(|l| (0..l.len()).map(|i| (l.dur[i], *l, i))).collect();
+    let mut calls: Vec<(i64, &Lane, usize)> = lanes
+        .iter()
+        .flat_map(|l| (0..l.len()).map(|i| (l.dur[i], *l, i)))
+        .collect();
     let slowest = calls.len().div_ceil(100);
     calls.sort_by_key(|(d, l, i)| (std::cmp::Reverse(*d), l.thread, *i));
     calls.truncate(slowest);

@@ -8,7 +8,7 @@ use crate::unit::Num;
 
 /// A number or an infinity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Ext {
+pub(super) enum Ext {
     /// Below every number.
     NegInf,
     /// A number.
@@ -56,46 +56,74 @@ impl Ext {
 
 /// A value between two ends, both included.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Val {
+pub(super) struct Val {
     /// It is at least this.
-    pub lo: Ext,
+    pub(super) lo: Ext,
     /// It is at most this.
-    pub hi: Ext,
+    pub(super) hi: Ext,
     /// Events behind it.
-    pub samples: u64,
+    pub(super) samples: u64,
     /// There is nothing to measure (no event at all, and that was observed): every comparison with
     /// it is false.
-    pub empty: bool,
+    pub(super) empty: bool,
     /// A percentile with fewer events than its rank needs.
-    pub low_support: bool,
+    pub(super) low_support: bool,
     /// Why it is not exact.
-    pub why: Option<Reason>,
+    pub(super) why: Option<Reason>,
 }
 
 impl Val {
     /// A known number.
-    pub fn exact(n: Num, samples: u64) -> Self {
-        Self { lo: Fin(n), hi: Fin(n), samples, empty: false, low_support: false, why: None }
+    pub(super) fn exact(n: Num, samples: u64) -> Self {
+        Self {
+            lo: Fin(n),
+            hi: Fin(n),
+            samples,
+            empty: false,
+            low_support: false,
+            why: None,
+        }
     }
 
     /// Known to lie between two ends.
-    pub fn between(lo: Ext, hi: Ext, samples: u64, why: Reason) -> Self {
+    pub(super) fn between(lo: Ext, hi: Ext, samples: u64, why: Reason) -> Self {
         let why = (lo != hi).then_some(why);
-        Self { lo, hi, samples, empty: false, low_support: false, why }
+        Self {
+            lo,
+            hi,
+            samples,
+            empty: false,
+            low_support: false,
+            why,
+        }
     }
 
     /// Not known at all.
-    pub fn unknown(why: Reason) -> Self {
-        Self { lo: NegInf, hi: PosInf, samples: 0, empty: false, low_support: false, why: Some(why) }
+    pub(super) fn unknown(why: Reason) -> Self {
+        Self {
+            lo: NegInf,
+            hi: PosInf,
+            samples: 0,
+            empty: false,
+            low_support: false,
+            why: Some(why),
+        }
     }
 
     /// Nothing there to measure.
-    pub fn nothing() -> Self {
-        Self { lo: Fin(Num::ZERO), hi: Fin(Num::ZERO), samples: 0, empty: true, low_support: false, why: None }
+    pub(super) fn nothing() -> Self {
+        Self {
+            lo: Fin(Num::ZERO),
+            hi: Fin(Num::ZERO),
+            samples: 0,
+            empty: true,
+            low_support: false,
+            why: None,
+        }
     }
 
     /// The number, if it is one.
-    pub fn point(&self) -> Option<Num> {
+    pub(super) fn point(&self) -> Option<Num> {
         match (self.lo, self.hi) {
             (Fin(a), Fin(b)) if a == b && !self.empty => Some(a),
             _ => None,
@@ -103,7 +131,7 @@ impl Val {
     }
 
     /// For the report.
-    pub fn measured(&self) -> Measured {
+    pub(super) fn measured(&self) -> Measured {
         match (self.lo, self.hi) {
             _ if self.empty => Measured::Unknown,
             (Fin(a), Fin(b)) if a == b => Measured::Exact(a),
@@ -137,13 +165,17 @@ impl Val {
 
     /// The negated value.
     #[must_use]
-    pub fn negated(&self) -> Self {
-        Self { lo: self.hi.neg(), hi: self.lo.neg(), ..self.clone() }
+    pub(super) fn negated(&self) -> Self {
+        Self {
+            lo: self.hi.neg(),
+            hi: self.lo.neg(),
+            ..self.clone()
+        }
     }
 
     /// Interval arithmetic.
     #[must_use]
-    pub fn arith(&self, op: Arith, o: &Self) -> Self {
+    pub(super) fn arith(&self, op: Arith, o: &Self) -> Self {
         let add = |a: Ext, b: Ext| match (a, b) {
             (Fin(x), Fin(y)) => x.plus(y).map(Fin),
             (Fin(_), inf) | (inf, _) => Some(inf),
@@ -154,23 +186,41 @@ impl Val {
             Arith::Mul => self.product(o),
             Arith::Div => {
                 let inverse = match (o.lo, o.hi) {
-                    _ if o.empty => return Self { empty: true, ..self.clone() },
-                    (Fin(a), Fin(b)) if a.numer() > 0 || b.numer() < 0 => {
-                        match (Num::ONE.over(b), Num::ONE.over(a)) {
-                            (Some(lo), Some(hi)) => Self { lo: Fin(lo), hi: Fin(hi), ..o.clone() },
-                            _ => Self::unknown(Reason::new(Lack::Partial, "division by zero")),
-                        }
+                    _ if o.empty => {
+                        return Self {
+                            empty: true,
+                            ..self.clone()
+                        };
                     }
-                    (Fin(a), PosInf) if a.numer() > 0 => {
-                        Self { lo: Fin(Num::ZERO), hi: Num::ONE.over(a).map_or(PosInf, Fin), ..o.clone() }
-                    }
-                    (Fin(a), PosInf) if a.numer() == 0 => Self { lo: Fin(Num::ZERO), hi: PosInf, ..o.clone() },
-                    (Fin(a), Fin(b)) if a.numer() == 0 && b.numer() > 0 => {
-                        Self { lo: Num::ONE.over(b).map_or(NegInf, Fin), hi: PosInf, ..o.clone() }
-                    }
+                    (Fin(a), Fin(b)) if a.numer() > 0 || b.numer() < 0 => match (Num::ONE.over(b), Num::ONE.over(a)) {
+                        (Some(lo), Some(hi)) => Self {
+                            lo: Fin(lo),
+                            hi: Fin(hi),
+                            ..o.clone()
+                        },
+                        _ => Self::unknown(Reason::new(Lack::Partial, "division by zero")),
+                    },
+                    (Fin(a), PosInf) if a.numer() > 0 => Self {
+                        lo: Fin(Num::ZERO),
+                        hi: Num::ONE.over(a).map_or(PosInf, Fin),
+                        ..o.clone()
+                    },
+                    (Fin(a), PosInf) if a.numer() == 0 => Self {
+                        lo: Fin(Num::ZERO),
+                        hi: PosInf,
+                        ..o.clone()
+                    },
+                    (Fin(a), Fin(b)) if a.numer() == 0 && b.numer() > 0 => Self {
+                        lo: Num::ONE.over(b).map_or(NegInf, Fin),
+                        hi: PosInf,
+                        ..o.clone()
+                    },
                     // Nothing divided by nothing, or a divisor of unknown sign.
                     _ => {
-                        let why = o.why.clone().unwrap_or_else(|| Reason::new(Lack::Few, "division by zero"));
+                        let why = o
+                            .why
+                            .clone()
+                            .unwrap_or_else(|| Reason::new(Lack::Few, "division by zero"));
                         Self::unknown(why)
                     }
                 };
@@ -180,7 +230,12 @@ impl Val {
     }
 
     fn product(&self, o: &Self) -> Self {
-        let ends = [self.lo.mul(o.lo), self.lo.mul(o.hi), self.hi.mul(o.lo), self.hi.mul(o.hi)];
+        let ends = [
+            self.lo.mul(o.lo),
+            self.lo.mul(o.hi),
+            self.hi.mul(o.lo),
+            self.hi.mul(o.hi),
+        ];
         let ends: Option<Vec<Ext>> = ends.into_iter().collect();
         let lo = ends.as_ref().and_then(|e| e.iter().min().copied());
         let hi = ends.as_ref().and_then(|e| e.iter().max().copied());
@@ -188,7 +243,7 @@ impl Val {
     }
 
     /// Whether `self op o`, as far as the bounds tell.
-    pub fn compare(&self, op: CmpOp, o: &Self) -> Truth {
+    pub(super) fn compare(&self, op: CmpOp, o: &Self) -> Truth {
         if self.empty || o.empty {
             return Truth::False;
         }
@@ -228,7 +283,12 @@ mod tests {
     }
 
     fn range(lo: i128, hi: i128) -> Val {
-        Val::between(Fin(Num::int(lo)), Fin(Num::int(hi)), 1, Reason::new(Lack::Partial, "test"))
+        Val::between(
+            Fin(Num::int(lo)),
+            Fin(Num::int(hi)),
+            1,
+            Reason::new(Lack::Partial, "test"),
+        )
     }
 
     fn unknown() -> Val {
@@ -258,7 +318,11 @@ mod tests {
         let quotient = range(6, 12).arith(Arith::Div, &range(2, 3));
         assert_eq!((quotient.lo, quotient.hi), (Fin(Num::int(2)), Fin(Num::int(6))));
         assert_eq!(known(1).arith(Arith::Div, &known(0)).measured(), Measured::Unknown);
-        let open = Val { lo: Fin(Num::int(4)), hi: PosInf, ..unknown() };
+        let open = Val {
+            lo: Fin(Num::int(4)),
+            hi: PosInf,
+            ..unknown()
+        };
         assert_eq!(known(8).arith(Arith::Div, &open).hi, Fin(Num::int(2)));
         assert_eq!(open.arith(Arith::Sub, &open).measured(), Measured::Unknown);
     }

@@ -50,6 +50,8 @@ pub struct FileInfo {
     pub generation: String,
     /// Rows of `events`.
     pub rows: u64,
+    /// Smallest rowid of `events`; [`Lane::row`] counts from it.
+    pub first_row: u64,
     /// Rows whose (source, op) the catalogue does not know.
     pub unknown_rows: u64,
     /// Node names in it.

@@ -70,7 +70,10 @@ impl Union {
 /// All off-CPU time of a thread.
 pub(in crate::eval) fn union_of_off_cpu(engine: &Engine<'_>, thread: ThreadIdx) -> Union {
     let lanes = &engine.trace.lanes[engine.trace.thread(thread).lanes.clone()];
-    let stints = lanes.iter().filter(|l| l.op.is("off_cpu")).flat_map(|l| (0..l.len()).map(|i| l.interval(i)));
+    let stints = lanes
+        .iter()
+        .filter(|l| l.op.is("off_cpu"))
+        .flat_map(|l| (0..l.len()).map(|i| l.interval(i)));
     Union::of(stints.collect())
 }
 
@@ -104,8 +107,13 @@ impl<'t> Engine<'t> {
         let life = key::life(self.trace, key).unwrap_or(seg);
         let thresholds = self.thresholds(&b.filters, key)?;
         let mut slots: BTreeMap<u64, usize> = BTreeMap::new();
-        let mut proof =
-            Proof { events: Vec::new(), unions: Vec::new(), life, unobserved: Vec::new(), windows: Vec::new() };
+        let mut proof = Proof {
+            events: Vec::new(),
+            unions: Vec::new(),
+            life,
+            unobserved: Vec::new(),
+            windows: Vec::new(),
+        };
         let mut slot_of: FxHashMap<ThreadIdx, usize> = FxHashMap::default();
         for (lane, i) in Self::inside(a, seg) {
             let slot = *slot_of.entry(lane.thread).or_insert_with(|| {
@@ -148,9 +156,15 @@ impl<'t> Engine<'t> {
     /// How completely B is known for the threads of a slot.
     fn b_rows(&self, b: &Selector, scope: Scope, threads: &[ThreadIdx], key: KeyVal, seg: Interval) -> Rows {
         if let (Base::State(state), Scope::Thread) = (&b.base, scope) {
-            return threads.first().map_or(Rows::Unobserved, |t| self.sched_rows(*t, *state));
+            return threads
+                .first()
+                .map_or(Rows::Unobserved, |t| self.sched_rows(*t, *state));
         }
-        let whom = if scope == Scope::Node { KeyVal::of_node(key.node()) } else { key };
+        let whom = if scope == Scope::Node {
+            KeyVal::of_node(key.node())
+        } else {
+            key
+        };
         let m = self.missing(b, whom, seg);
         if m.is_nothing() {
             Rows::Complete
@@ -222,9 +236,9 @@ impl<'t> Engine<'t> {
         let share = |part: i128| Num::ratio(part, total + more).map(Ext::Fin);
         match (share(lo), share(hi + more)) {
             (Some(lo), Some(hi)) => {
-                let why = missing.why.unwrap_or_else(|| {
-                    Reason::new(Lack::Partial, format!("{} was recorded only in part", what()))
-                });
+                let why = missing
+                    .why
+                    .unwrap_or_else(|| Reason::new(Lack::Partial, format!("{} was recorded only in part", what())));
                 Val::between(lo, hi, n, why)
             }
             // Events without length cannot be covered.
@@ -234,7 +248,9 @@ impl<'t> Engine<'t> {
 
     pub(super) fn lift(&self, a: &Selector, b: &Selector, scope: Scope, key: KeyVal, group: Option<&Group<'t>>) -> Val {
         let covered = self.covered(a, b, scope, Segment::Trace, key, group);
-        let (Some(group), Some(life)) = (group, key::life(self.trace, key)) else { return covered };
+        let (Some(group), Some(life)) = (group, key::life(self.trace, key)) else {
+            return covered;
+        };
         if covered.point().is_none() {
             return covered;
         }
@@ -249,7 +265,8 @@ impl<'t> Engine<'t> {
             expected += i128::from(when.len()) * i128::from(proof.unions[*slot].overlap(life));
             total += i128::from(when.len());
         }
-        let chance = Num::ratio(expected, total.saturating_mul(i128::from(life.len()))).map(|v| Val::exact(v, covered.samples));
+        let chance =
+            Num::ratio(expected, total.saturating_mul(i128::from(life.len()))).map(|v| Val::exact(v, covered.samples));
         match chance {
             Some(c) if c.point() != Some(Num::ZERO) => covered.arith(crate::lang::hir::Arith::Div, &c),
             _ => Val::nothing(),
@@ -263,7 +280,10 @@ impl Proof {
     pub(in crate::eval) fn shifted(&self) -> Shifted {
         let step = self.events.len().div_ceil(MAX_SHIFTED).max(1);
         let events: Vec<&(Interval, usize)> = self.events.iter().step_by(step).collect();
-        let actual: i128 = events.iter().map(|(w, s)| i128::from(self.unions[*s].overlap(*w))).sum();
+        let actual: i128 = events
+            .iter()
+            .map(|(w, s)| i128::from(self.unions[*s].overlap(*w)))
+            .sum();
         let len = self.life.len();
         if len == 0 || actual == 0 {
             return Shifted { as_good: SHIFTS };
@@ -294,9 +314,21 @@ mod tests {
 
     #[test]
     fn unions_merge_and_sum() {
-        let u = Union::of(vec![Interval::new(10, 20), Interval::new(15, 30), Interval::new(30, 35), Interval::new(50, 60)]);
+        let u = Union::of(vec![
+            Interval::new(10, 20),
+            Interval::new(15, 30),
+            Interval::new(30, 35),
+            Interval::new(50, 60),
+        ]);
         assert_eq!((u.start.clone(), u.end.clone()), (vec![10, 50], vec![35, 60]));
-        for (a, b, want) in [(0, 100, 35), (0, 12, 2), (12, 20, 8), (34, 51, 2), (40, 45, 0), (60, 90, 0)] {
+        for (a, b, want) in [
+            (0, 100, 35),
+            (0, 12, 2),
+            (12, 20, 8),
+            (34, 51, 2),
+            (40, 45, 0),
+            (60, 90, 0),
+        ] {
             assert_eq!(u.overlap(Interval::new(a, b)), want, "{a}..{b}");
         }
     }

@@ -79,12 +79,21 @@ impl<'t> Engine<'t> {
     fn table(&self, metric: &Metric, mates: &[MetricId]) -> Vec<FxHashMap<KeyVal, Cell>> {
         let mut tables: Vec<FxHashMap<KeyVal, Cell>> = vec![FxHashMap::default(); mates.len()];
         match &metric.kind {
-            MetricKind::Stat { sel, segment, over: None, .. } => {
+            MetricKind::Stat {
+                sel,
+                segment,
+                over: None,
+                ..
+            } => {
                 let stats: Vec<(Stat, u64)> = mates
                     .iter()
                     .filter_map(|m| {
                         let m = &self.program.metrics[m.0 as usize];
-                        if let MetricKind::Stat { stat, .. } = &m.kind { Some((*stat, m.min_count)) } else { None }
+                        if let MetricKind::Stat { stat, .. } = &m.kind {
+                            Some((*stat, m.min_count))
+                        } else {
+                            None
+                        }
                     })
                     .collect();
                 let groups = self.groups(sel, &metric.key);
@@ -100,8 +109,10 @@ impl<'t> Engine<'t> {
             }
             MetricKind::Covered { a, .. } | MetricKind::Lift { a, .. } => {
                 let groups = self.groups(a, &metric.key);
-                let cells: Vec<(KeyVal, Cell)> =
-                    groups.par_iter().map(|g| (g.key, self.one(metric, g.key, Some(g)))).collect();
+                let cells: Vec<(KeyVal, Cell)> = groups
+                    .par_iter()
+                    .map(|g| (g.key, self.one(metric, g.key, Some(g))))
+                    .collect();
                 tables[0].extend(cells);
             }
             // Cheap or for few keys: computed when asked for.
@@ -135,7 +146,12 @@ impl<'t> Engine<'t> {
         };
         let group = group.or_else(|| groups.as_ref().and_then(|g| Self::group_of(g, key)));
         match &metric.kind {
-            MetricKind::Stat { sel, stat, segment, over: None } => {
+            MetricKind::Stat {
+                sel,
+                stat,
+                segment,
+                over: None,
+            } => {
                 let mut cells = self.stats(sel, key, group, *segment, &[(*stat, metric.min_count)]);
                 cells.pop().unwrap_or_else(|| Cell::of(Val::nothing()))
             }
@@ -144,12 +160,13 @@ impl<'t> Engine<'t> {
                 Lack::Partial,
                 format!("{} has a value for each window, not one", metric.text),
             ))),
-            MetricKind::Covered { a, b, scope, segment } => {
-                Cell::of(self.covered(a, b, *scope, *segment, key, group))
-            }
+            MetricKind::Covered { a, b, scope, segment } => Cell::of(self.covered(a, b, *scope, *segment, key, group)),
             MetricKind::Lift { a, b, scope } => Cell::of(self.lift(a, b, *scope, key, group)),
             MetricKind::Share { sel, segment } => {
-                let bare = Selector { filters: Vec::new(), ..sel.clone() };
+                let bare = Selector {
+                    filters: Vec::new(),
+                    ..sel.clone()
+                };
                 let count = [(Stat::Count, 0)];
                 let part = self.stats(sel, key, group, *segment, &count);
                 let all_groups = self.groups(&bare, &metric.key);
@@ -162,13 +179,19 @@ impl<'t> Engine<'t> {
             MetricKind::Trend { trend, sel, stat } => {
                 let half = |s: Segment| {
                     let cells = self.stats(sel, key, group, s, &[(*stat, metric.min_count)]);
-                    (cells.into_iter().next().map_or_else(Val::nothing, |c| c.all), key::segment(self.trace, key, s))
+                    (
+                        cells.into_iter().next().map_or_else(Val::nothing, |c| c.all),
+                        key::segment(self.trace, key, s),
+                    )
                 };
                 let ((first, base), (second, _)) = (half(Segment::FirstHalf), half(Segment::SecondHalf));
                 let events = self.stats(sel, key, group, Segment::FirstHalf, &[(Stat::Count, 0)]);
                 let n = events.first().and_then(|c| c.all.point()).map_or(0, Num::floor);
                 if n < i128::from(metric.min_count) || base.is_none_or(|b| b.len() < crate::unit::SEC) {
-                    let text = format!("the first half holds {n} events, and a baseline needs {}", metric.min_count);
+                    let text = format!(
+                        "the first half holds {n} events, and a baseline needs {}",
+                        metric.min_count
+                    );
                     return Cell::of(Val::unknown(Reason::new(Lack::Few, text)));
                 }
                 let ratio = second.arith(Arith::Div, &first);
@@ -178,7 +201,11 @@ impl<'t> Engine<'t> {
                 Cell::of(match trend {
                     Trend::Drop => drop,
                     Trend::Rise => rise,
-                    Trend::Change => Val { lo: drop.lo.max(rise.lo), hi: drop.hi.max(rise.hi), ..drop },
+                    Trend::Change => Val {
+                        lo: drop.lo.max(rise.lo),
+                        hi: drop.hi.max(rise.hi),
+                        ..drop
+                    },
                 })
             }
             MetricKind::System { field, stat, segment } => Cell::of(self.system(*field, *stat, *segment, key)),
@@ -193,12 +220,16 @@ impl<'t> Engine<'t> {
     ) -> impl Iterator<Item = (&'t crate::trace::Lane, usize)> + 'g {
         group.parts.iter().flat_map(move |p| {
             let lane = p.lane;
-            p.iter().filter(move |&i| segment.contains(lane.start[i])).map(move |i| (lane, i))
+            p.iter()
+                .filter(move |&i| segment.contains(lane.start[i]))
+                .map(move |i| (lane, i))
         })
     }
 
     /// Why a key's value cannot be told, when its selection is uncertain or incomplete.
     fn doubt(group: Option<&Group<'t>>, missing: &Missing) -> Option<Reason> {
-        group.and_then(|g| g.uncertain.clone()).or_else(|| (!missing.is_nothing()).then(|| missing.reason()))
+        group
+            .and_then(|g| g.uncertain.clone())
+            .or_else(|| (!missing.is_nothing()).then(|| missing.reason()))
     }
 }

@@ -64,12 +64,25 @@ impl<'t> Engine<'t> {
         if !matches!(sel.base, Base::Ops(_) | Base::State(_)) {
             return 0;
         }
-        let bare = Selector { filters: Vec::new(), ..sel.clone() };
+        let bare = Selector {
+            filters: Vec::new(),
+            ..sel.clone()
+        };
         let groups = self.groups(&bare, keys);
-        let Some(group) = Self::group_of(&groups, key) else { return 0 };
-        let mut durs: Vec<i64> = group.parts.iter().flat_map(|p| p.iter().map(|i| p.lane.dur[i])).collect();
+        let Some(group) = Self::group_of(&groups, key) else {
+            return 0;
+        };
+        let mut durs: Vec<i64> = group
+            .parts
+            .iter()
+            .flat_map(|p| p.iter().map(|i| p.lane.dur[i]))
+            .collect();
         let middle = durs.len().saturating_sub(1) / 2;
-        if durs.is_empty() { 0 } else { *durs.select_nth_unstable(middle).1 }
+        if durs.is_empty() {
+            0
+        } else {
+            *durs.select_nth_unstable(middle).1
+        }
     }
 }
 
@@ -145,7 +158,11 @@ impl Rows {
             Val::between(Ext::Fin(Num::int(exact)), hi, n, missing.reason())
         };
         let count = || {
-            counted(i128::from(n), missing.whole.map(|w| i128::from(w.count)), missing.count.map(i128::from))
+            counted(
+                i128::from(n),
+                missing.whole.map(|w| i128::from(w.count)),
+                missing.count.map(i128::from),
+            )
         };
         let sum = || counted(self.sum, missing.whole.map(|w| w.sum), missing.sum);
         let per_time = |v: Val| match Num::ratio(1, i128::from(len)) {
@@ -157,10 +174,16 @@ impl Rows {
             Stat::Rate => return per_time(count()),
             Stat::Sum => return sum(),
             Stat::Bytes => {
-                return counted(self.bytes, missing.whole.map(|w| w.bytes), (missing.count == Some(0)).then_some(0));
+                return counted(
+                    self.bytes,
+                    missing.whole.map(|w| w.bytes),
+                    (missing.count == Some(0)).then_some(0),
+                );
             }
             Stat::Busy => {
-                let Some(group) = group else { return per_time(counted(0, None, missing.sum)) };
+                let Some(group) = group else {
+                    return per_time(counted(0, None, missing.sum));
+                };
                 let exact = union_len(group, seg);
                 let at_most = missing.sum.map(|s| s.min(i128::from(len) - exact).max(0));
                 let at_most = Some(at_most.unwrap_or_else(|| (i128::from(len) - exact).max(0)));
@@ -181,9 +204,17 @@ impl Rows {
         if n == 0 && missing.is_nothing() {
             return Val::nothing();
         }
-        let enough = if missing.whole.is_some() { missing.whole.map_or(0, |w| w.count).max(n) } else { n };
+        let enough = if missing.whole.is_some() {
+            missing.whole.map_or(0, |w| w.count).max(n)
+        } else {
+            n
+        };
         if enough < min_count.max(1) {
-            let lack = if missing.is_nothing() { Lack::Few } else { missing.reason().lack };
+            let lack = if missing.is_nothing() {
+                Lack::Few
+            } else {
+                missing.reason().lack
+            };
             let more = if missing.is_nothing() { "" } else { " stored" };
             let text = if lack == Lack::Missing {
                 missing.reason().text.to_string()
@@ -204,8 +235,15 @@ impl Rows {
                 if !missing.is_nothing() {
                     return Val::unknown(missing.reason());
                 }
-                let events = group.into_iter().flat_map(|g| Engine::inside(g, seg)).map(|(l, i)| (l.start[i], l.dur[i]));
-                let found = if stat == Stat::First { events.min() } else { events.max() };
+                let events = group
+                    .into_iter()
+                    .flat_map(|g| Engine::inside(g, seg))
+                    .map(|(l, i)| (l.start[i], l.dur[i]));
+                let found = if stat == Stat::First {
+                    events.min()
+                } else {
+                    events.max()
+                };
                 found.map_or_else(Val::nothing, |(_, d)| Val::exact(Num::int(d.into()), n))
             }
             Stat::Min | Stat::Max | Stat::Pct(..) => self.percentile(stat, missing, sorted),
@@ -239,12 +277,18 @@ impl Rows {
             return Val::exact(Num::int(w.max.into()), w.count);
         }
         // The missing ones are somewhere between 0 and `max_dur`: put them all low, then all high.
-        let Some(lost) = missing.count else { return Val::unknown(missing.reason()) };
+        let Some(lost) = missing.count else {
+            return Val::unknown(missing.reason());
+        };
         sorted.clear();
         sorted.extend_from_slice(&self.durs);
         sorted.sort_unstable();
         let rank = rank(n + lost, p, q);
-        let at = |k: u64| k.checked_sub(1).and_then(|k| usize::try_from(k).ok()).and_then(|k| sorted.get(k).copied());
+        let at = |k: u64| {
+            k.checked_sub(1)
+                .and_then(|k| usize::try_from(k).ok())
+                .and_then(|k| sorted.get(k).copied())
+        };
         let low = at(rank.saturating_sub(lost)).unwrap_or(0);
         let longest = missing.max_dur.or(missing.whole.map(|w| w.max));
         let high = match longest {
@@ -252,14 +296,22 @@ impl Rows {
             Some(longest) => {
                 let above = sorted.len() - sorted.partition_point(|d| *d <= longest);
                 let from_top = (n + lost) - rank;
-                if from_top < above as u64 { at(n - from_top).map_or(Ext::PosInf, num) } else { num(longest) }
+                if from_top < above as u64 {
+                    at(n - from_top).map_or(Ext::PosInf, num)
+                } else {
+                    num(longest)
+                }
             }
             None => at(rank).map_or(Ext::PosInf, num),
         };
         Val::between(num(low), high, n, missing.reason())
     }
 
-    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "a spread, rounded to ns")]
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        reason = "a spread, rounded to ns"
+    )]
     fn stddev(&self) -> i128 {
         let n = self.durs.len() as f64;
         let mean = self.sum as f64 / n;
@@ -302,7 +354,11 @@ mod tests {
     use super::*;
 
     fn rows(durs: &[i64]) -> Rows {
-        Rows { durs: durs.to_vec(), sum: durs.iter().map(|d| i128::from(*d)).sum(), bytes: 0 }
+        Rows {
+            durs: durs.to_vec(),
+            sum: durs.iter().map(|d| i128::from(*d)).sum(),
+            bytes: 0,
+        }
     }
 
     #[test]
@@ -319,7 +375,12 @@ mod tests {
         // 100 calls of 1..=100 of which the recorder kept those over 60.
         let all: Vec<i64> = (1..=100).collect();
         let kept = rows(&all[60..]);
-        let missing = Missing { count: Some(60), sum: Some(1830), max_dur: Some(75), ..Missing::nothing() };
+        let missing = Missing {
+            count: Some(60),
+            sum: Some(1830),
+            max_dur: Some(75),
+            ..Missing::nothing()
+        };
         for (p, q) in [(10, 100), (50, 100), (70, 100), (80, 100), (99, 100)] {
             let truth = *all.iter().nth(usize::try_from(rank(100, p, q) - 1).unwrap()).unwrap();
             let stat = Stat::Pct(u32::try_from(p).unwrap(), u32::try_from(q).unwrap());

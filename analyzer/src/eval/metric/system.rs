@@ -37,7 +37,9 @@ impl Engine<'_> {
             Stat::Min => raw.iter().min().copied().map_or(0, i128::from),
             Stat::Pct(p, q) => {
                 raw.sort_unstable();
-                let k = (raw.len() as u64 * u64::from(p)).div_ceil(u64::from(q.max(1))).clamp(1, n);
+                let k = (raw.len() as u64 * u64::from(p))
+                    .div_ceil(u64::from(q.max(1)))
+                    .clamp(1, n);
                 i128::from(raw[usize::try_from(k - 1).unwrap_or(0)])
             }
             _ => {
@@ -52,7 +54,12 @@ impl Engine<'_> {
     /// A fact about the recording of the key's node.
     pub(super) fn fact(&self, fact: TraceFact, key: KeyVal) -> Val {
         let node = self.trace.node(key.node());
-        let processes = || self.trace.processes.iter().filter(|p| p.node == key.node() && p.gpu.is_some());
+        let processes = || {
+            self.trace
+                .processes
+                .iter()
+                .filter(|p| p.node == key.node() && p.gpu.is_some())
+        };
         let exact = |v: i128| Val::exact(Num::int(v), 1);
         match fact {
             TraceFact::Lost => match &node.losses {
@@ -63,17 +70,22 @@ impl Engine<'_> {
             TraceFact::NotStored => exact(node.not_stored.into()),
             TraceFact::LossesUnknown => exact(node.losses.is_none().into()),
             TraceFact::SnapshotGap => {
-                let Some(observed) = node.observed else { return Val::nothing() };
-                let times: Vec<i64> = node.snapshots.iter().map(|s| s.at).filter(|t| observed.contains(*t)).collect();
+                let Some(observed) = node.observed else {
+                    return Val::nothing();
+                };
+                let times: Vec<i64> = node
+                    .snapshots
+                    .iter()
+                    .map(|s| s.at)
+                    .filter(|t| observed.contains(*t))
+                    .collect();
                 if times.is_empty() {
                     return Val::unknown(Reason::new(Lack::Missing, "no system snapshots in this trace"));
                 }
                 exact(times.windows(2).map(|w| i128::from(w[1] - w[0])).max().unwrap_or(0))
             }
             TraceFact::Length => node.observed.map_or_else(Val::nothing, |o| exact(o.len().into())),
-            TraceFact::Steady => {
-                exact(processes().map(|p| i128::from(self.steady_ns(p))).max().unwrap_or(0))
-            }
+            TraceFact::Steady => exact(processes().map(|p| i128::from(self.steady_ns(p))).max().unwrap_or(0)),
             TraceFact::GpuProcesses => exact(processes().count() as i128),
             TraceFact::LateAttached => exact(processes().filter(|p| p.late).count() as i128),
             TraceFact::ProbesMissing => {
@@ -88,7 +100,11 @@ impl Engine<'_> {
 
     /// How long a process was steady, ns.
     pub(in crate::eval) fn steady_ns(&self, p: &crate::trace::Process) -> i64 {
-        let end = self.trace.node(p.node).observed.map_or(p.alive.end, |o| p.alive.end.min(o.end));
+        let end = self
+            .trace
+            .node(p.node)
+            .observed
+            .map_or(p.alive.end, |o| p.alive.end.min(o.end));
         p.steady_from.map_or(0, |from| (end - from).max(0))
     }
 }

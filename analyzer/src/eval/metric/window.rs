@@ -26,10 +26,20 @@ pub(in crate::eval) struct Runs {
 impl<'t> Engine<'t> {
     /// Runs of windows in which `metric op bound` holds. `bound` is a point.
     pub(in crate::eval) fn runs(&self, metric: &Metric, key: KeyVal, op: CmpOp, bound: Num) -> Runs {
-        let unknown =
-            |why: Reason| Runs { truth: Truth::Unknown, why: Some(why.clone()), runs: Vec::new(), best: Val::unknown(why) };
+        let unknown = |why: Reason| Runs {
+            truth: Truth::Unknown,
+            why: Some(why.clone()),
+            runs: Vec::new(),
+            best: Val::unknown(why),
+        };
         let key = key.project(&metric.key);
-        let MetricKind::Stat { sel, stat, segment, over: Some(w) } = &metric.kind else {
+        let MetricKind::Stat {
+            sel,
+            stat,
+            segment,
+            over: Some(w),
+        } = &metric.kind
+        else {
             return unknown(Reason::new(Lack::Partial, "not a windowed metric"));
         };
         let Some(seg) = key::segment(self.trace, key, *segment) else {
@@ -60,7 +70,11 @@ impl<'t> Engine<'t> {
             return unknown(missing.reason());
         }
         if out.truth == Truth::False && events.is_empty() {
-            out.best = if additive { Val::exact(Num::ZERO, 0) } else { Val::nothing() };
+            out.best = if additive {
+                Val::exact(Num::ZERO, 0)
+            } else {
+                Val::nothing()
+            };
         }
         out
     }
@@ -85,7 +99,9 @@ impl<'t> Engine<'t> {
         let mut any = false;
         for p in self.names.members(self.trace, key) {
             for &o in ops {
-                let Some(c) = coverage::counted(self.trace, p, o) else { continue };
+                let Some(c) = coverage::counted(self.trace, p, o) else {
+                    continue;
+                };
                 any = true;
                 // Fine buckets if the window can hold them and they are there, else minutes.
                 let list = if c.fives.is_empty() { &c.minutes } else { &c.fives };
@@ -103,7 +119,12 @@ impl<'t> Engine<'t> {
         if coarse > w.len_ns {
             let text = format!("counted in steps of {} only", crate::unit::show_dur(coarse));
             let why = Reason::new(Lack::Partial, text);
-            return Some(Runs { truth: Truth::Unknown, why: Some(why.clone()), runs: Vec::new(), best: Val::unknown(why) });
+            return Some(Runs {
+                truth: Truth::Unknown,
+                why: Some(why.clone()),
+                runs: Vec::new(),
+                best: Val::unknown(why),
+            });
         }
         // Each bucket is one event of its weight; a window is as many buckets as it holds.
         let list: Vec<((i64, i64), (u64, i128))> = buckets.into_iter().collect();
@@ -114,7 +135,11 @@ impl<'t> Engine<'t> {
             let inside = list[i..].iter().take_while(|((s, l), _)| s + l <= end);
             let (n, bytes) = inside.fold((0u64, 0i128), |acc, (_, (n, b))| (acc.0 + n, acc.1 + b));
             let raw = if stat == Stat::Bytes { bytes } else { i128::from(n) };
-            let value = if stat == Stat::Rate { Num::ratio(raw, i128::from(w.len_ns)) } else { Some(Num::int(raw)) };
+            let value = if stat == Stat::Rate {
+                Num::ratio(raw, i128::from(w.len_ns))
+            } else {
+                Some(Num::int(raw))
+            };
             let Some(value) = value else { continue };
             let window = Interval::new(*start, end);
             if window.overlap(seg) == 0 {
@@ -124,7 +149,10 @@ impl<'t> Engine<'t> {
                 best = Some(value);
             }
             if compare(value, op, bound) {
-                push_run(&mut runs, Interval::new(window.start.max(seg.start), window.end.min(seg.end)));
+                push_run(
+                    &mut runs,
+                    Interval::new(window.start.max(seg.start), window.end.min(seg.end)),
+                );
             }
         }
         Some(Runs {
@@ -137,7 +165,11 @@ impl<'t> Engine<'t> {
 }
 
 fn better(a: Num, b: Num, op: CmpOp) -> bool {
-    if matches!(op, CmpOp::Lt | CmpOp::Le) { a < b } else { a > b }
+    if matches!(op, CmpOp::Lt | CmpOp::Le) {
+        a < b
+    } else {
+        a > b
+    }
 }
 
 fn push_run(runs: &mut Vec<Interval>, w: Interval) {
@@ -164,13 +196,18 @@ fn slide(
     let mut best: Option<Num> = None;
     let mut samples = 0;
     let mut judge = |from: i64, window: &[(i64, i64, i64)], prefix: Option<i128>| {
-        let Some(v) = window_stat(window, stat, min_count, w, prefix) else { return };
+        let Some(v) = window_stat(window, stat, min_count, w, prefix) else {
+            return;
+        };
         samples += 1;
         if best.is_none_or(|b| better(v, b, op)) {
             best = Some(v);
         }
         if compare(v, op, bound) {
-            push_run(&mut runs, Interval::new(from, from.saturating_add(w.len_ns).min(seg.end)));
+            push_run(
+                &mut runs,
+                Interval::new(from, from.saturating_add(w.len_ns).min(seg.end)),
+            );
         }
     };
     if exact {
@@ -225,7 +262,9 @@ fn window_stat(events: &[(i64, i64, i64)], stat: Stat, min_count: u64, w: Window
         Stat::Max => events.iter().map(|e| e.1).max().map(|v| Num::int(v.into())),
         Stat::Pct(p, q) => {
             let mut durs: Vec<i64> = events.iter().map(|e| e.1).collect();
-            let k = (durs.len() as u64 * u64::from(p)).div_ceil(u64::from(q.max(1))).clamp(1, durs.len() as u64);
+            let k = (durs.len() as u64 * u64::from(p))
+                .div_ceil(u64::from(q.max(1)))
+                .clamp(1, durs.len() as u64);
             let k = usize::try_from(k - 1).ok()?;
             Some(Num::int((*durs.select_nth_unstable(k).1).into()))
         }
@@ -241,7 +280,10 @@ mod tests {
     fn additive_windows_slide_exactly() {
         // Eleven events within 10 ns, but never eleven in a window aligned to steps of 10.
         let events: Vec<(i64, i64, i64)> = (95..106).map(|t| (t, 1, 0)).collect();
-        let w = Window { len_ns: 20, every_ns: 2 };
+        let w = Window {
+            len_ns: 20,
+            every_ns: 2,
+        };
         let seg = Interval::new(0, 1000);
         let got = slide(&events, Stat::Count, 0, w, seg, CmpOp::Ge, Num::int(11));
         assert_eq!(got.runs, [Interval::new(95, 115)]);

@@ -73,6 +73,7 @@ impl RawFile {
                 path: path.to_path_buf(),
                 generation: schema.generation(),
                 rows: scanned.rows,
+                first_row: u64::try_from(scanned.base).unwrap_or(0),
                 unknown_rows: scanned.unknown,
                 nodes: scanned.nodes.clone(),
                 ..FileInfo::default()
