@@ -26,7 +26,7 @@ use rustc_hash::FxHashMap;
 use crate::diagnosis::Analysis;
 use crate::lang::hir::{Filter, MetricId, MetricKind, Program, Selector};
 use crate::plan;
-use crate::trace::catalogue::{Key, Op};
+use crate::trace::catalogue::{Field, Key, Op};
 use crate::trace::{ThreadIdx, Trace};
 use crate::unit::Num;
 use key::{KeyVal, Names};
@@ -49,6 +49,8 @@ struct Prepared {
     derived: derive::Derived,
     since_sync: FxHashMap<(ThreadIdx, Op), Vec<u32>>,
     run_state: Vec<bool>,
+    /// By node: when requests were open.
+    requests: Vec<metric::Union>,
 }
 
 /// Selections by selector and key.
@@ -104,9 +106,10 @@ impl Prepared {
         for sel in selectors {
             derive::add(trace, &mut out.derived, sel);
         }
-        if selectors.iter().any(|s| s.filters.iter().any(select::uses_since_sync)) {
+        if selectors.iter().any(|s| s.filters.iter().any(|f| select::uses(f, Field::SinceSync))) {
             out.since_sync = derive::since_sync(trace);
         }
+        out.requests = metric::open_requests(trace);
         out.run_state = (0u32..)
             .take(trace.threads.len())
             .map(|t| derive::run_state_known(trace, ThreadIdx(t)))

@@ -338,9 +338,8 @@ impl<'t> Engine<'t> {
     }
 
     fn covered_link(&self, c: &Cond) -> Option<Link> {
-        // Demand (open requests) is context, not a cause: it does not weaken the link.
         let scopes = self.proofs(c).into_iter().filter_map(|m| match &m.kind {
-            MetricKind::Covered { b, scope, .. } if b.source != Source::Request => Some(*scope),
+            MetricKind::Covered { b, scope, .. } if names_a_cause(b.source) => Some(*scope),
             _ => None,
         });
         scopes.max().map(|s| match s {
@@ -356,7 +355,7 @@ impl<'t> Engine<'t> {
             let MetricKind::Covered { a, b, scope, segment } = &m.kind else {
                 return None;
             };
-            if b.source == Source::Request {
+            if !names_a_cause(b.source) {
                 return None;
             }
             let k = key.project(&m.key);
@@ -827,6 +826,12 @@ impl<'t> Engine<'t> {
         let launcher = sel.filters.contains(&Filter::Flag(Field::Launcher));
         if launcher { format!("{base}[launcher]") } else { base }
     }
+}
+
+/// Whether time inside intervals of this source explains other time. Open requests and a busy GPU are
+/// the setting in which something is slow: that they are always there refutes nothing.
+fn names_a_cause(source: Source) -> bool {
+    matches!(source, Source::Sched | Source::Io | Source::Net | Source::Process | Source::Mem)
 }
 
 fn closest(a: &[Wit<'_>], b: &[Wit<'_>]) -> Option<i64> {

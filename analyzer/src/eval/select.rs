@@ -463,6 +463,10 @@ impl<'t> Engine<'t> {
                 .map(|v| i64::from(*v)),
             Field::Pid => Some(self.trace.process_of(lane).pid),
             Field::Tid => Some(self.trace.thread(lane.thread).tid),
+            Field::InRequest => {
+                let node = self.trace.process_of(lane).node;
+                self.prepared.requests.get(usize::from(node.0)).map(|u| u.overlap(lane.interval(i)))
+            }
             _ => key::field(lane, i, field),
         }
     }
@@ -490,6 +494,11 @@ impl<'t> Engine<'t> {
 
     /// What the rows of a selector may lack for a key within a segment.
     pub(super) fn missing(&self, sel: &Selector, key: KeyVal, segment: Interval) -> Missing {
+        let node = self.trace.node(key.node());
+        let open = Op::by_name(Source::Request, "open");
+        if sel.filters.iter().any(|f| uses(f, Field::InRequest)) && !open.is_some_and(|o| node.ops.contains(&o)) {
+            return Missing::anything(Reason::new(Lack::Missing, "no request annotations in this trace"));
+        }
         match &sel.base {
             Base::Ops(ops) => self.missing_calls(sel, ops, key, segment),
             Base::State(state) => self.missing_sched(sel, *state, key),
@@ -925,25 +934,26 @@ fn source_words(sel: &Selector) -> &'static str {
 /// "no request events", "no cudaMalloc events".
 fn nothing_of(sel: &Selector, ops: &[Op]) -> String {
     match ops {
+        _ if sel.source == Source::Request => "no request annotations".to_owned(),
         [one] => format!("no {} events", one.def().name),
         _ => format!("no {} events of this kind", sel.source.name()),
     }
 }
 
-/// Whether a filter counts launches since the last sync.
-pub(super) fn uses_since_sync(f: &Filter) -> bool {
-    fn value(v: &Value) -> bool {
+/// Whether a filter names a field.
+pub(super) fn uses(f: &Filter, field: Field) -> bool {
+    fn value(v: &Value, field: Field) -> bool {
         match v {
-            Value::Field(f) => *f == Field::SinceSync,
-            Value::Neg(v) => value(v),
-            Value::Arith(_, a, b) => value(a) || value(b),
+            Value::Field(f) => *f == field,
+            Value::Neg(v) => value(v, field),
+            Value::Arith(_, a, b) => value(a, field) || value(b, field),
             _ => false,
         }
     }
     match f {
-        Filter::Cmp(a, _, b) => value(a) || value(b),
-        Filter::Not(inner) => uses_since_sync(inner),
-        Filter::All(list) | Filter::Any(list) => list.iter().any(uses_since_sync),
+        Filter::Cmp(a, _, b) => value(a, field) || value(b, field),
+        Filter::Not(inner) => uses(inner, field),
+        Filter::All(list) | Filter::Any(list) => list.iter().any(|f| uses(f, field)),
         _ => false,
     }
 }

@@ -479,6 +479,8 @@ pub enum Field {
     BehindHeavier,
     /// How many such requests there were.
     NHeavier,
+    /// Time of the interval in which a request was open on the node.
+    InRequest,
     /// Error number of an XID.
     Xid,
 }
@@ -584,6 +586,12 @@ pub const FIELDS: &[FieldDef] = &[
         FieldType::Num(Dim::NONE),
         "how many such heavier requests there were",
     ),
+    fd(
+        Field::InRequest,
+        "in_request",
+        FieldType::Num(Dim::TIME),
+        "time of the interval in which a request was open on the node",
+    ),
     fd(Field::Xid, "xid", FieldType::Id, "XID error number"),
 ];
 
@@ -619,6 +627,7 @@ impl Field {
             F::Rank | F::Cgroup => matches!(source, S::Cuda | S::Driver | S::Graph | S::Gpu | S::Nccl | S::Net),
             F::Preemptor => source == S::Sched,
             F::PromptTokens | F::OutputTokens | F::BehindHeavier | F::NHeavier => source == S::Request,
+            F::InRequest => !matches!(source, S::System | S::Trace | S::Request),
             F::Xid => source == S::Xid,
         }
     }

@@ -10,8 +10,8 @@ use super::super::logic::{Lack, Reason};
 use super::super::select::Group;
 use super::super::value::{Ext, Val};
 use crate::lang::hir::{Base, Scope, Segment, Selector};
-use crate::trace::catalogue::State;
-use crate::trace::{Lane, Rows, ThreadIdx};
+use crate::trace::catalogue::{Op, Source, State};
+use crate::trace::{Lane, Rows, ThreadIdx, Trace};
 use crate::unit::{Interval, Num};
 
 /// How many events a circular shift moves at most; more are thinned evenly.
@@ -29,7 +29,7 @@ pub(in crate::eval) struct Union {
 }
 
 impl Union {
-    fn of(mut all: Vec<Interval>) -> Self {
+    pub(in crate::eval) fn of(mut all: Vec<Interval>) -> Self {
         if !all.is_sorted() {
             all.sort_unstable();
         }
@@ -65,6 +65,18 @@ impl Union {
     pub(in crate::eval) fn overlap(&self, i: Interval) -> i64 {
         self.upto(i.end) - self.upto(i.start)
     }
+}
+
+/// Time in which some request was open, by node.
+pub(in crate::eval) fn open_requests(trace: &Trace) -> Vec<Union> {
+    let open = Op::by_name(Source::Request, "open");
+    (0u16..)
+        .take(trace.nodes.len())
+        .map(|n| {
+            let lanes = trace.lanes.iter().filter(|l| Some(l.op) == open && trace.process_of(l).node.0 == n);
+            Union::of(lanes.flat_map(|l| (0..l.len()).map(|i| l.interval(i))).collect())
+        })
+        .collect()
 }
 
 /// All off-CPU time of a thread.

@@ -5,7 +5,7 @@ mod stat;
 mod system;
 mod window;
 
-pub(super) use covered::{SHIFTS, union_of_off_cpu};
+pub(super) use covered::{SHIFTS, Union, open_requests, union_of_off_cpu};
 pub(super) use window::Runs;
 
 use rayon::prelude::*;

@@ -74,7 +74,10 @@ pub(crate) fn join(aggregates: &Aggregates, rows: &BTreeMap<(i64, Op), Tallies>,
             if b.stored > b.rows && kept_from.is_none_or(|from| b.start >= from) {
                 out.rows_missing += b.stored - b.rows;
             }
-            out.not_stored += b.count.saturating_sub(b.stored.max(b.rows));
+            // Page allocations and polling calls never become rows anywhere: that is no selection.
+            if !op.is("page_alloc") && !op.is("query") {
+                out.not_stored += b.count.saturating_sub(b.stored.max(b.rows));
+            }
             out.overwritten += u64::from(!b.reliable);
         }
         out.counted.push(Counted {
