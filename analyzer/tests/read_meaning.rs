@@ -1,4 +1,5 @@
 //! What rows mean: small traces as SQL text, in every generation of the format.
+#![allow(clippy::unwrap_used, clippy::format_push_string, reason = "a test")]
 
 use ingero::trace::catalogue::{Op, Source};
 use ingero::trace::model::{UNKNOWN_TIME, flag, preemptor};
