@@ -1,4 +1,5 @@
 //! Bad files: each has its own error, and no file makes the reader panic.
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "a test")]
 
 use std::path::{Path, PathBuf};
 
@@ -143,7 +144,7 @@ fn a_file_without_permission_is_reported() {
     use std::os::unix::fs::PermissionsExt as _;
     let dir = TempDir::new().unwrap();
     let path = make(dir.path(), "secret.db", &many_rows(10));
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0)).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o0)).unwrap();
     if std::fs::File::open(&path).is_ok() {
         println!("skipped: this user may read everything");
         return;
@@ -198,7 +199,7 @@ fn flipped_bytes_never_panic() {
     );
     make(dir.path(), "flip.db", &sql);
     let good = std::fs::read(&path).unwrap();
-    assert!(read(&[path.clone()], &ReadOptions::default()).1.is_empty());
+    assert!(read(std::slice::from_ref(&path), &ReadOptions::default()).1.is_empty());
     let mut x = 88_172_645_463_325_252_u64;
     let mut random = move || {
         x ^= x << 13;
@@ -214,7 +215,7 @@ fn flipped_bytes_never_panic() {
             bad[at] = (random() >> 32) as u8;
         }
         std::fs::write(&path, &bad).unwrap();
-        let (trace, errors) = read(&[path.clone()], &ReadOptions::default());
+        let (trace, errors) = read(std::slice::from_ref(&path), &ReadOptions::default());
         assert_eq!(trace.is_none(), !errors.is_empty());
         if errors.is_empty() {
             ok += 1;

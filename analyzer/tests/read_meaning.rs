@@ -1,4 +1,5 @@
 //! What rows mean: small traces as SQL text, in every generation of the format.
+#![allow(clippy::unwrap_used, clippy::format_push_string, reason = "a test")]
 
 use ingero::trace::catalogue::{Op, Source};
 use ingero::trace::model::{UNKNOWN_TIME, flag, preemptor};
@@ -355,4 +356,18 @@ fn warm_up_ends_when_the_process_is_steady() {
     let t = base(&[[1, 10, 7, 7, 1, 3, 10, 1, 0], [2, s(60), 7, 7, 1, 3, 10, 1, 0]], "");
     assert!(life(&t, 7, 0).late);
     assert_eq!(life(&t, 7, 0).steady_from, Some(10));
+}
+
+#[test]
+fn row_numbers_with_holes_are_kept() {
+    let rows: Vec<[i64; 9]> = (1..=9).map(|i| [i, 1000 * i, 7, 7, 3, 1, 100, 0, 3]).collect();
+    let t = ours(
+        &rows,
+        "DELETE FROM events WHERE rowid IN (1, 4, 5); \
+         INSERT INTO sched_details(event, state, woken_at) VALUES (2, 0, 0), (6, 1, 5950), (9, 2, 8950);",
+    );
+    let stints = lane(&t, 7, op(3, 1));
+    assert_eq!(stints.row, [0, 1, 4, 5, 6, 7]);
+    let (u, known) = (UNKNOWN_TIME, &stints.runnable);
+    assert_eq!(known, &[1900, u, 5950, u, u, 8950]);
 }

@@ -1,5 +1,6 @@
 //! Reading real recordings made by others, where they lie beside the repository; else reported as
 //! skipped. The row counts are those of the format reference.
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test")]
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -1,4 +1,5 @@
 //! Evidence stays as it is: names, bytes and times of a folder are the same after a read.
+#![allow(clippy::unwrap_used, reason = "a test")]
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -161,7 +162,7 @@ fn a_file_that_is_being_written_can_be_read() {
                         .lanes
                         .iter()
                         .filter(|l| l.row.is_empty())
-                        .map(|l| l.len())
+                        .map(ingero::trace::Lane::len)
                         .sum::<usize>()
                 );
                 assert!(rows >= last, "{rows} after {last}");

@@ -458,7 +458,7 @@ pub(crate) struct RowSink {
 }
 
 /// Events of a few threads alternate: remembering some keys saves most look-ups.
-const RECENT: usize = 1024;
+const RECENT: usize = 2048;
 const NOBODY: (RawKey, u32) = (
     RawKey {
         node: 0,
@@ -483,13 +483,11 @@ impl RowSink {
         }
     }
 
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "the low bits of a thread id choose a slot"
-    )]
     fn lane(&mut self, key: RawKey) -> &mut RawLane {
-        let slot = (key.tid as usize).wrapping_mul(31).wrapping_add(usize::from(key.op.0)) % RECENT;
+        // Thread ids and ops are small and close together: multiplied by a large odd number, their
+        // differences reach the upper bits, which choose the slot.
+        let mixed = (key.tid.cast_unsigned() << 8 ^ u64::from(key.op.0)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let slot = usize::try_from(mixed >> (64 - RECENT.trailing_zeros())).unwrap_or(0);
         let (recent, at) = self.recent[slot];
         let at = if recent == key {
             at

@@ -73,7 +73,6 @@ pub(crate) enum Nodes {
 /// A column of `events` in the order in which it is handed over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Column {
-    Rowid,
     Timestamp,
     Duration,
     Pid,
@@ -90,8 +89,7 @@ enum Column {
 }
 
 impl Column {
-    const ALL: [(Self, &'static str); 14] = [
-        (Self::Rowid, "rowid"),
+    const ALL: [(Self, &'static str); 13] = [
         (Self::Timestamp, "timestamp"),
         (Self::Duration, "duration"),
         (Self::Pid, "pid"),
@@ -124,7 +122,7 @@ impl Column {
 }
 
 /// How many columns every scan has: the first ones of [`Column::ALL`].
-const ALWAYS: usize = 9;
+const ALWAYS: usize = 8;
 
 /// How to reach a trace.
 #[derive(Clone, Copy, Debug)]
@@ -152,16 +150,7 @@ pub(crate) fn events(
         .map(|(c, _)| c)
         .filter(|c| c.wanted(needs, schema, nodes))
         .collect();
-    let text: Vec<&str> = columns
-        .iter()
-        .map(|c| {
-            if *c == Column::Rowid {
-                c.name()
-            } else {
-                schema.or("events", c.name(), "0")
-            }
-        })
-        .collect();
+    let text: Vec<&str> = columns.iter().map(|c| schema.or("events", c.name(), "0")).collect();
     let path = match access {
         Access::File(opened) => opened.path.clone(),
         Access::Connection(_) => PathBuf::new(),
@@ -348,14 +337,33 @@ impl RowSource for SqliteRows<'_> {
         Ok(one("min")?.zip(one("max")?))
     }
 
+    /// Row numbers of a recording rarely have holes. They are counted, which is cheaper than asking
+    /// for them, and asked for only where the count turns out wrong, or where an error is to be told.
     fn scan(&self, from: i64, to: i64, job: &Job) -> Result<Range, TraceError> {
+        let expected = to.wrapping_sub(from).cast_unsigned().wrapping_add(1);
+        match self.run(from, to, job, true) {
+            Ok(range) if range.rows == expected => Ok(range),
+            Err(error) if !matches!(error, TraceError::WrongType { .. }) => Err(error),
+            first => {
+                let again = first.map_or(expected, |r| r.rows);
+                job.done
+                    .fetch_sub(again / REPORT_EVERY * REPORT_EVERY, Ordering::Relaxed);
+                self.run(from, to, job, false)
+            }
+        }
+    }
+}
+
+impl SqliteRows<'_> {
+    fn run(&self, from: i64, to: i64, job: &Job, dense: bool) -> Result<Range, TraceError> {
         let outcome: Outcome = Arc::default();
         let take = TakeRows {
             job: job.clone(),
+            dense_from: dense.then_some(from),
             path: self.path.to_path_buf(),
             outcome: Arc::clone(&outcome),
         };
-        let n_args = i32::try_from(job.columns.len()).unwrap_or(-1);
+        let n_args = i32::try_from(job.columns.len() + usize::from(!dense)).unwrap_or(-1);
         self.conn
             .create_aggregate_function(
                 FUNCTION,
@@ -366,8 +374,9 @@ impl RowSource for SqliteRows<'_> {
             .map_err(|e| TraceError::from_sql(self.path, &e))?;
         // No index helps: `NOT INDEXED` keeps the planner from trying a partial one.
         let text = format!(
-            "SELECT {FUNCTION}({}) FROM main.events NOT INDEXED WHERE rowid BETWEEN ?1 AND ?2",
-            job.text
+            "SELECT {FUNCTION}({}{}) FROM main.events NOT INDEXED WHERE rowid BETWEEN ?1 AND ?2",
+            job.text,
+            if dense { "" } else { ", rowid" }
         );
         let ran = self.conn.query_row(&text, [from, to], |_| Ok(()));
         let removed = self.conn.remove_function(FUNCTION, n_args);
@@ -389,6 +398,8 @@ type Outcome = Arc<Mutex<Option<Result<Range, TraceError>>>>;
 /// The aggregate: takes the columns of a row, gives nothing.
 struct TakeRows {
     job: Job,
+    /// The number of the first row, where all numbers follow it; else each row brings its own.
+    dense_from: Option<i64>,
     path: PathBuf,
     outcome: Outcome,
 }
@@ -413,18 +424,21 @@ impl Aggregate<Taking, Option<i64>> for TakeRows {
 
     fn step(&self, ctx: &mut Context<'_>, taking: &mut Taking) -> rusqlite::Result<()> {
         // The columns that every row needs come first and in this order.
-        let rowid = self.integer(ctx, 0, 0)?;
+        let rowid = match self.dense_from {
+            Some(from) => from.wrapping_add_unsigned(taking.sink.rows),
+            None => ctx.get(self.job.columns.len())?,
+        };
         let int = |i| self.integer(ctx, i, rowid);
         let mut row = Row {
             rowid,
-            timestamp: int(1)?,
-            duration: int(2)?,
-            pid: int(3)?,
-            tid: int(4)?,
-            source: int(5)?,
-            op: int(6)?,
-            arg0: int(7)?,
-            arg1: int(8)?,
+            timestamp: int(0)?,
+            duration: int(1)?,
+            pid: int(2)?,
+            tid: int(3)?,
+            source: int(4)?,
+            op: int(5)?,
+            arg0: int(6)?,
+            arg1: int(7)?,
             ..Row::default()
         };
         for (i, &column) in self.job.columns.iter().enumerate().skip(ALWAYS) {
