@@ -117,6 +117,20 @@ fn the_same_seed_gives_the_same_bytes() {
 }
 
 #[test]
+fn every_seed_tells_the_same_story() {
+    for seed in [0, 2, 3, u64::MAX] {
+        let conn = play("hol-blocking", seed, None);
+        assert_eq!(overlaps(&conn, "source = 3 AND op = 1"), 0, "{seed}");
+        assert_eq!(overlaps(&conn, "source IN (1, 8)"), 0, "{seed}");
+        let switches = "SELECT count(*) FROM events WHERE source=3 AND op=1";
+        assert_eq!(int(&conn, switches), 24_347, "{seed}");
+        let (_, stalled, resumed, _) = truth(&conn, "cause", "ENGINE_STALL");
+        assert_eq!(resumed - stalled, 2_500_000_000, "{seed}");
+        assert_eq!(stalled % SECOND, 250_000_000, "{seed}");
+    }
+}
+
+#[test]
 fn the_slow_launch_of_hol_blocking_holds_its_cause() {
     let conn = default("hol-blocking");
     let (tid, from, to, value) = truth(&conn, "cause", "LAUNCH_TAIL_CONTENTION");
