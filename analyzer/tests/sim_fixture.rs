@@ -1,4 +1,5 @@
 //! What a fixture becomes, seen with plain SQL.
+#![expect(clippy::unwrap_used, reason = "tests may unwrap")]
 
 use ingero::fixture::{EPOCH, FixtureError, write};
 use ingero::lang::hir::{FixtureEvent, Literal, Test};

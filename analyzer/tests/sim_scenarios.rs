@@ -1,4 +1,5 @@
 //! What the scenarios plant, seen with plain SQL.
+#![expect(clippy::unwrap_used, reason = "tests may unwrap")]
 
 use ingero::simulate::{Options, SimulateError, create, scenarios, simulate};
 use ingero::trace::writer::Writer;

@@ -1,4 +1,5 @@
 //! What the writer puts into a file, seen with plain SQL.
+#![expect(clippy::unwrap_used, reason = "tests may unwrap")]
 
 use std::path::Path;
 
