@@ -96,7 +96,7 @@ static SCENARIOS: &[ScenarioDef] = &[
                 two of 128. The short ones are served last. Meanwhile the engine's launching thread is preempted by \
                 another process: once for 2.5 s between two calls, once for 330 ms inside a cudaLaunchKernel of 356 \
                 ms, and 600 times briefly inside a launch. Launches fall from 1,051/s to 208/s for 5 s.",
-        default_events: 74_200,
+        default_events: 71_200,
         events_per_s: 1_630,
         cpu_cores: 4,
         gpu: "NVIDIA GeForce RTX 4090, 24564 MiB",
@@ -108,7 +108,7 @@ static SCENARIOS: &[ScenarioDef] = &[
         about: "The same slow launches and the same stall, but no off-CPU time inside a slow call, and no request \
                 heavier than another. Neither HOL_BLOCKING nor LAUNCH_TAIL_CONTENTION may be named; the 2.5 s stall \
                 with open requests is real.",
-        default_events: 74_200,
+        default_events: 71_200,
         events_per_s: 1_630,
         cpu_cores: 4,
         gpu: "NVIDIA GeForce RTX 4090, 24564 MiB",
@@ -120,7 +120,7 @@ static SCENARIOS: &[ScenarioDef] = &[
         about: "The launching thread never loses its CPU in a call; a helper thread of the same process does, at the \
                 same moments. The short requests arrive before the long ones. Neither HOL_BLOCKING nor \
                 LAUNCH_TAIL_CONTENTION may be named.",
-        default_events: 78_600,
+        default_events: 75_600,
         events_per_s: 1_630,
         cpu_cores: 4,
         gpu: "NVIDIA GeForce RTX 4090, 24564 MiB",
@@ -132,7 +132,7 @@ static SCENARIOS: &[ScenarioDef] = &[
         about: "The stall and the stints inside the slow calls are voluntary sleeps that end with a wake-up, so no \
                 time is spent waiting for a CPU. The heavier requests have twice the prompt, not four times. Neither \
                 HOL_BLOCKING nor LAUNCH_TAIL_CONTENTION may be named; the 2.5 s stall with open requests is real.",
-        default_events: 74_200,
+        default_events: 71_200,
         events_per_s: 1_630,
         cpu_cores: 4,
         gpu: "NVIDIA GeForce RTX 4090, 24564 MiB",
@@ -198,7 +198,7 @@ static SCENARIOS: &[ScenarioDef] = &[
         title: "a training loop reads a value from the GPU 200 times a step",
         about: "After 32 healthy seconds each step runs 200 times: 20 launches, a synchronisation of 0.4 ms that \
                 drains the queue, and 0.3 ms in which the host has nothing queued.",
-        default_events: 153_700,
+        default_events: 166_400,
         events_per_s: 320,
         cpu_cores: 16,
         gpu: "NVIDIA H100 80GB HBM3, 81559 MiB",

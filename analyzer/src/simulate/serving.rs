@@ -314,7 +314,7 @@ fn incident(stage: &mut Stage<'_>, length: Length, stint: Stint) -> Result<i64, 
             next += 2_300 * MS;
         }
         // Traffic picks up; from then on the engine launches at its full rate.
-        let rate = if second < ready + 10 * SEC { RATE / 2 } else { RATE };
+        let rate = if second < ready + 15 * SEC { RATE / 2 } else { RATE };
         server.serve(stage, Stretch::new(second, second + SEC, rate))?;
         second += SEC;
     }
@@ -428,16 +428,13 @@ fn busy_engine(
         for (from, until, n) in [(3_000, 4_000, RATE), (4_000, 5_000, RATE), (5_000, 6_000, RATE)] {
             run(stage, server, from, until, n, 10, 0)?;
         }
-        // The helper is off CPU while the launching thread goes on.
+        // The helper is off CPU from here on, all through the slow launch, while the launching
+        // thread goes on.
         let helper = &mut server.engine_io;
-        helper.now = helper.now.max(ms(6_250) - STALL);
         let at = helper.now;
         stage.off_cpu(helper, STALL, Off::Preempted(NEIGHBOUR));
         stall = Interval::new(at, at + STALL);
         run(stage, server, 6_000, 6_800, RATE * 8 / 10, 0, 0)?;
-        let helper = &mut server.engine_io;
-        helper.now = helper.now.max(ms(6_800) + 13 * MS);
-        stage.off_cpu(helper, off, Off::Preempted(NEIGHBOUR));
         let t = &mut server.engine;
         t.now = t.now.max(ms(6_800));
         slow_at = t.now;
@@ -504,7 +501,7 @@ fn planted(
         Stint::Beside => ("twin", "a launch of 356 ms; the stint off CPU ends 1 ms before it"),
         Stint::OtherThread => (
             "twin",
-            "a launch of 356 ms; a helper thread, not this one, is off CPU in it",
+            "a launch of 356 ms; a helper thread, not this one, is off CPU all through it",
         ),
         Stint::Asleep => ("twin", "a launch of 356 ms; 330 ms of it are a voluntary sleep"),
     };
