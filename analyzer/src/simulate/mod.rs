@@ -96,8 +96,8 @@ static SCENARIOS: &[ScenarioDef] = &[
                 two of 128. The short ones are served last. Meanwhile the engine's launching thread is preempted by \
                 another process: once for 2.5 s between two calls, once for 330 ms inside a cudaLaunchKernel of 356 \
                 ms, and 600 times briefly inside a launch. Launches fall from 1,051/s to 208/s for 5 s.",
-        default_events: 76_500,
-        events_per_s: 1_680,
+        default_events: 71_200,
+        events_per_s: 1_630,
         cpu_cores: 4,
         gpu: "NVIDIA GeForce RTX 4090, 24564 MiB",
         play: serving::hol_blocking,
@@ -108,8 +108,8 @@ static SCENARIOS: &[ScenarioDef] = &[
         about: "The same slow launches and the same stall, but no off-CPU time inside a slow call, and no request \
                 heavier than another. Neither HOL_BLOCKING nor LAUNCH_TAIL_CONTENTION may be named; the 2.5 s stall \
                 with open requests is real.",
-        default_events: 76_500,
-        events_per_s: 1_680,
+        default_events: 71_200,
+        events_per_s: 1_630,
         cpu_cores: 4,
         gpu: "NVIDIA GeForce RTX 4090, 24564 MiB",
         play: serving::twin_beside,
@@ -120,8 +120,8 @@ static SCENARIOS: &[ScenarioDef] = &[
         about: "The launching thread never loses its CPU in a call; a helper thread of the same process does, at the \
                 same moments. The short requests arrive before the long ones. Neither HOL_BLOCKING nor \
                 LAUNCH_TAIL_CONTENTION may be named.",
-        default_events: 80_000,
-        events_per_s: 1_680,
+        default_events: 75_600,
+        events_per_s: 1_630,
         cpu_cores: 4,
         gpu: "NVIDIA GeForce RTX 4090, 24564 MiB",
         play: serving::twin_thread,
@@ -132,8 +132,8 @@ static SCENARIOS: &[ScenarioDef] = &[
         about: "The stall and the stints inside the slow calls are voluntary sleeps that end with a wake-up, so no \
                 time is spent waiting for a CPU. The heavier requests have twice the prompt, not four times. Neither \
                 HOL_BLOCKING nor LAUNCH_TAIL_CONTENTION may be named; the 2.5 s stall with open requests is real.",
-        default_events: 76_500,
-        events_per_s: 1_680,
+        default_events: 71_200,
+        events_per_s: 1_630,
         cpu_cores: 4,
         gpu: "NVIDIA GeForce RTX 4090, 24564 MiB",
         play: serving::twin_sleep,
@@ -143,8 +143,8 @@ static SCENARIOS: &[ScenarioDef] = &[
         title: "a server under light load, nothing wrong",
         about: "Start-up with slow first launches, then more than 60 s of light requests: the API process sleeps in \
                 100 ms polls, the engine waits in cudaEventSynchronize. Nothing of LOW or above may be named.",
-        default_events: 56_000,
-        events_per_s: 570,
+        default_events: 49_000,
+        events_per_s: 515,
         cpu_cores: 16,
         gpu: "NVIDIA H100 80GB HBM3, 81559 MiB",
         play: serving::healthy,
@@ -154,8 +154,8 @@ static SCENARIOS: &[ScenarioDef] = &[
         title: "a training job bound by its GPU, nothing wrong",
         about: "Steps of 100 ms with 24 launches, pinned asynchronous copies of at most 50 µs a call and one \
                 synchronisation at the end; the loader's workers sleep. Nothing of LOW or above may be named.",
-        default_events: 38_000,
-        events_per_s: 380,
+        default_events: 30_700,
+        events_per_s: 320,
         cpu_cores: 16,
         gpu: "NVIDIA H100 80GB HBM3, 81559 MiB",
         play: training::healthy,
@@ -165,8 +165,8 @@ static SCENARIOS: &[ScenarioDef] = &[
         title: "the launching thread shares its core with another process",
         about: "After 40 healthy seconds a process outside the job's tree takes the core for 4 ms at a time: the \
                 launching thread waits on the run queue for 16 to 20 % of the time, most of it inside launches.",
-        default_events: 72_000,
-        events_per_s: 1_000,
+        default_events: 50_400,
+        events_per_s: 830,
         cpu_cores: 4,
         gpu: "NVIDIA H100 80GB HBM3, 81559 MiB",
         play: training::cpu_contention,
@@ -176,8 +176,8 @@ static SCENARIOS: &[ScenarioDef] = &[
         title: "first uses of 40 kernels make one request slow",
         about: "A warm server gets its first request of a new shape: 40 kernels are launched for the first time and \
                 take 1 to 71 ms each, then about 20 µs. No thread loses its CPU.",
-        default_events: 40_000,
-        events_per_s: 570,
+        default_events: 28_100,
+        events_per_s: 515,
         cpu_cores: 16,
         gpu: "NVIDIA H100 80GB HBM3, 81559 MiB",
         play: serving::lazy_load,
@@ -187,8 +187,8 @@ static SCENARIOS: &[ScenarioDef] = &[
         title: "input batches are copied from pageable memory",
         about: "Each 100 ms step calls cudaMemcpyAsync 16 times for 8 MiB from memory that is not page-locked: the \
                 calls block at 8 to 10 GB/s and take 15 % of the time.",
-        default_events: 50_000,
-        events_per_s: 480,
+        default_events: 41_700,
+        events_per_s: 460,
         cpu_cores: 16,
         gpu: "NVIDIA H100 80GB HBM3, 81559 MiB",
         play: training::pageable_copy,
@@ -198,8 +198,8 @@ static SCENARIOS: &[ScenarioDef] = &[
         title: "a training loop reads a value from the GPU 200 times a step",
         about: "After 32 healthy seconds each step runs 200 times: 20 launches, a synchronisation of 0.4 ms that \
                 drains the queue, and 0.3 ms in which the host has nothing queued.",
-        default_events: 165_000,
-        events_per_s: 380,
+        default_events: 166_400,
+        events_per_s: 320,
         cpu_cores: 16,
         gpu: "NVIDIA H100 80GB HBM3, 81559 MiB",
         play: training::sync_bound,
@@ -210,8 +210,8 @@ static SCENARIOS: &[ScenarioDef] = &[
         about: "After 32 healthy seconds rounds of 10,000 launches without a synchronisation: 1,000 at 6 µs, then \
                 each waits about 190 µs for a slot of the full queue. This is healthy; no launch rule may blame the \
                 host.",
-        default_events: 75_000,
-        events_per_s: 380,
+        default_events: 71_000,
+        events_per_s: 320,
         cpu_cores: 16,
         gpu: "NVIDIA H100 80GB HBM3, 81559 MiB",
         play: training::launch_queue_full,

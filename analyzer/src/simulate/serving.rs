@@ -132,7 +132,7 @@ impl Server {
             let slot = s.from + i * span / n;
             let t = &mut self.engine;
             t.now = t.now.max(slot + self.rng.between(0, span / n / 5));
-            if s.preemptions > 0 && (i + 1) * s.preemptions / n > i * s.preemptions / n {
+            if falls_on(i, s.preemptions, n) {
                 let dur = self.rng.around(10 * MS, 2 * MS);
                 stage.off_cpu(t, dur, Off::Preempted(NEIGHBOUR));
                 t.now += 5 * US;
@@ -140,7 +140,7 @@ impl Server {
             // Kernel 0 is also seen at the driver; a tail launch uses another.
             let kernel = self.launches % KERNELS;
             self.launches += 1;
-            let tail = s.tails > 0 && (i + 1) * s.tails / n > i * s.tails / n;
+            let tail = falls_on(i, s.tails, n);
             if let (true, Some(stint)) = (tail, s.stint) {
                 self.tail_launch(stage, stint, kernel | 1);
             } else {
@@ -269,6 +269,11 @@ impl Stretch {
     }
 }
 
+/// Whether one of `k` evenly spread things falls on the `i`-th of `n` places; none on the last.
+fn falls_on(i: i64, k: i64, n: i64) -> bool {
+    (k * (i + 1) + n / 2) / n > (k * i + n / 2) / n
+}
+
 pub(crate) fn hol_blocking(stage: &mut Stage<'_>, length: Length) -> Result<i64, WriteError> {
     incident(stage, length, Stint::Inside)
 }
@@ -309,7 +314,7 @@ fn incident(stage: &mut Stage<'_>, length: Length, stint: Stint) -> Result<i64, 
             next += 2_300 * MS;
         }
         // Traffic picks up; from then on the engine launches at its full rate.
-        let rate = if second < ready + 10 * SEC { RATE / 2 } else { RATE };
+        let rate = if second < ready + 15 * SEC { RATE / 2 } else { RATE };
         server.serve(stage, Stretch::new(second, second + SEC, rate))?;
         second += SEC;
     }
@@ -423,18 +428,15 @@ fn busy_engine(
         for (from, until, n) in [(3_000, 4_000, RATE), (4_000, 5_000, RATE), (5_000, 6_000, RATE)] {
             run(stage, server, from, until, n, 10, 0)?;
         }
-        // The helper is off CPU while the launching thread goes on.
+        // The helper is off CPU from here on, all through the slow launch, while the launching
+        // thread goes on.
         let helper = &mut server.engine_io;
-        helper.now = helper.now.max(ms(6_250) - STALL);
         let at = helper.now;
         stage.off_cpu(helper, STALL, Off::Preempted(NEIGHBOUR));
         stall = Interval::new(at, at + STALL);
         run(stage, server, 6_000, 6_800, RATE * 8 / 10, 0, 0)?;
-        let helper = &mut server.engine_io;
-        helper.now = helper.now.max(ms(6_800) + 13 * MS);
-        stage.off_cpu(helper, off, Off::Preempted(NEIGHBOUR));
         let t = &mut server.engine;
-        t.now = ms(6_800);
+        t.now = t.now.max(ms(6_800));
         slow_at = t.now;
         stage.launch(t, kernel, SLOW);
         run(stage, server, 7_156, 8_000, RATE * 844 / 1000, 10, 0)?;
@@ -448,15 +450,14 @@ fn busy_engine(
         let (stall_ms, before) = if beside { (4_299, 240) } else { (4_250, 200) };
         run(stage, server, 4_000, stall_ms, before, 4, 0)?;
         let t = &mut server.engine;
-        debug_assert!(t.now <= ms(stall_ms));
-        t.now = ms(stall_ms);
+        t.now = t.now.max(ms(stall_ms));
         stall = Interval::new(t.now, t.now + STALL);
         stage.off_cpu(t, STALL, why);
         if !beside {
             run(stage, server, 6_751, 6_800, 40, 2, 0)?;
         }
         let t = &mut server.engine;
-        t.now = ms(6_800);
+        t.now = if beside { stall.end + MS } else { t.now.max(ms(6_800)) };
         slow_at = t.now;
         if beside {
             stage.launch(t, kernel, SLOW);
@@ -500,7 +501,7 @@ fn planted(
         Stint::Beside => ("twin", "a launch of 356 ms; the stint off CPU ends 1 ms before it"),
         Stint::OtherThread => (
             "twin",
-            "a launch of 356 ms; a helper thread, not this one, is off CPU in it",
+            "a launch of 356 ms; a helper thread, not this one, is off CPU all through it",
         ),
         Stint::Asleep => ("twin", "a launch of 356 ms; 330 ms of it are a voluntary sleep"),
     };

@@ -213,7 +213,7 @@ pub(crate) fn sync_bound(stage: &mut Stage<'_>, length: Length) -> Result<i64, W
     job.steps_until(stage, begin, ORDINARY)?;
     let from = job.at;
     let mut syncs = 0;
-    for _ in 0..34 {
+    for _ in 0..37 {
         let t = &mut job.main;
         t.now = job.at + 200 * US;
         stage.copy(t, 19 * MIB, direction::H2D, 30 * US, 13);

@@ -598,7 +598,7 @@ impl Writer {
         // The file is new and thrown away on any failure, so nothing has to be rolled back.
         let begin = || -> rusqlite::Result<()> {
             conn.execute_batch("PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA locking_mode=EXCLUSIVE;")?;
-            conn.pragma_update(None, "cache_size", -64 * 1024)?;
+            conn.pragma_update(None, "cache_size", -16 * 1024)?;
             conn.set_prepared_statement_cache_capacity(32);
             conn.execute_batch(SCHEMA_SQL)?;
             conn.execute_batch("BEGIN")?;
