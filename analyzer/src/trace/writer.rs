@@ -516,8 +516,9 @@ pub struct Writer {
     nccl: IntRows,
 }
 
-const PLAIN_COLUMNS: &str = "rowid,id,timestamp,pid,tid,source,op,duration,arg0,arg1,node,comm";
-const FULL_COLUMNS: &str = "rowid,id,timestamp,pid,tid,source,op,duration,arg0,arg1,node,comm,\
+// The rowid is left to SQLite, which counts from 1 as we do. `?1` is the node, bound once for all rows.
+const PLAIN_COLUMNS: &str = "node,id,timestamp,pid,tid,source,op,duration,arg0,arg1,comm";
+const FULL_COLUMNS: &str = "node,id,timestamp,pid,tid,source,op,duration,arg0,arg1,comm,\
      ret_code,gpu_id,stack_hash,cgroup_id,rank,local_rank,world_size";
 
 impl Writer {
@@ -610,8 +611,8 @@ impl Writer {
             target,
             node: node.to_owned(),
             seq: 0,
-            plain: Insert::new("events", PLAIN_COLUMNS, "(?,?,?,?,?,?,?,?,?,?,?,?)"),
-            full: Insert::new("events", FULL_COLUMNS, "(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"),
+            plain: Insert::new("events", PLAIN_COLUMNS, "(?1,?,?,?,?,?,?,?,?,?,?)"),
+            full: Insert::new("events", FULL_COLUMNS, "(?1,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"),
             rows: Vec::with_capacity(BATCH),
             first: 1,
             id: String::with_capacity(node.len() + 20),
@@ -782,7 +783,8 @@ impl Writer {
         let insert = if plain { &self.plain } else { &self.full };
         let conn = self.conn.as_ref().expect("see Writer::conn");
         let mut stmt = conn.prepare_cached(insert.sql(rows.len()))?;
-        let mut at = 0;
+        stmt.raw_bind_parameter(1, self.node.as_str())?;
+        let mut at = 1;
         let mut next = || {
             at += 1;
             at
@@ -791,7 +793,6 @@ impl Writer {
             self.id.clear();
             // Writing to a String cannot fail.
             let _ = write!(self.id, "{}:{}", self.node, self.first);
-            stmt.raw_bind_parameter(next(), self.first)?;
             stmt.raw_bind_parameter(next(), self.id.as_str())?;
             stmt.raw_bind_parameter(next(), row.timestamp)?;
             stmt.raw_bind_parameter(next(), row.pid)?;
@@ -801,7 +802,6 @@ impl Writer {
             stmt.raw_bind_parameter(next(), row.dur)?;
             stmt.raw_bind_parameter(next(), row.arg0)?;
             stmt.raw_bind_parameter(next(), row.arg1)?;
-            stmt.raw_bind_parameter(next(), self.node.as_str())?;
             stmt.raw_bind_parameter(next(), self.comms[row.comm as usize].as_str())?;
             if !plain {
                 stmt.raw_bind_parameter(next(), row.ret)?;
@@ -1006,7 +1006,7 @@ impl Writer {
         self.conn()
             .execute_batch("COMMIT")
             // Sorting in chunks that fit into the processor's cache is faster than all at once.
-            .and_then(|()| self.conn().execute_batch("PRAGMA cache_size=-2048"))
+            .and_then(|()| self.conn().execute_batch("PRAGMA cache_size=-2048; PRAGMA threads=2"))
             .and_then(|()| self.conn().execute_batch(INDEXES_SQL))
             .map_err(|e| self.error(e))
     }
