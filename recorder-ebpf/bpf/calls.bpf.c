@@ -47,28 +47,32 @@ static __always_inline u64 user_u64(u64 addr)
 	return v;
 }
 
-static __always_inline u64 pick(struct pt_regs *ctx, u32 selector)
+/*
+ * The argument registers, copied out: a switch over fields of the context would be compiled into
+ * one load at a computed offset, which the verifier refuses.
+ */
+struct args {
+	u64 registers[8]; /* by selector; 0 and 7 unused */
+	u64 sp;
+};
+
+static __always_inline u64 pick(struct args *args, u32 selector)
 {
 	switch (selector) {
 	case SEL_R1:
-		return ctx->di;
 	case SEL_R2:
-		return ctx->si;
 	case SEL_R3:
-		return ctx->dx;
 	case SEL_R4:
-		return ctx->cx;
 	case SEL_R5:
-		return ctx->r8;
 	case SEL_R6:
-		return ctx->r9;
+		return args->registers[selector & 7];
 	case SEL_S1:
 	case SEL_S2:
 	case SEL_S3:
 	case SEL_S4:
-		return user_u64(ctx->sp + 8ull * (selector - SEL_S1 + 1));
+		return user_u64(args->sp + 8ull * (selector - SEL_S1 + 1));
 	case SEL_CONFIG_STREAM:
-		return user_u64(ctx->di + 32);
+		return user_u64(args->registers[SEL_R1] + 32);
 	case SEL_H2D:
 		return 1;
 	case SEL_D2H:
@@ -117,6 +121,10 @@ static __always_inline int on_entry(struct pt_regs *ctx)
 	u8 source = COOKIE_SOURCE(cookie);
 	struct thread_calls *t;
 	struct frame *f;
+	struct args args = {
+		.registers = { 0, ctx->di, ctx->si, ctx->dx, ctx->cx, ctx->r8, ctx->r9, 0 },
+		.sp = ctx->sp,
+	};
 
 	if (!is_target(pid))
 		return 1;
@@ -162,15 +170,15 @@ static __always_inline int on_entry(struct pt_regs *ctx)
 	f = &t->frames[depth & (MAX_FRAMES - 1)];
 	f->cookie = cookie;
 	f->sp = ctx->sp;
-	f->arg0 = pick(ctx, COOKIE_ARG0(cookie)) << COOKIE_SHIFT(cookie);
-	f->arg1 = pick(ctx, COOKIE_ARG1(cookie));
-	f->stream = pick(ctx, COOKIE_STREAM(cookie));
-	f->handle = pick(ctx, COOKIE_HANDLE(cookie));
+	f->arg0 = pick(&args, COOKIE_ARG0(cookie)) << COOKIE_SHIFT(cookie);
+	f->arg1 = pick(&args, COOKIE_ARG1(cookie));
+	f->stream = pick(&args, COOKIE_STREAM(cookie));
+	f->handle = pick(&args, COOKIE_HANDLE(cookie));
 	if (mode == MODE_NCCL)
-		f->handle = (u32)f->handle | (u64)(factor ? (u32)pick(ctx, factor) : -1u) << 32;
+		f->handle = (u32)f->handle | (u64)(factor ? (u32)pick(&args, factor) : -1u) << 32;
 	else if (factor)
-		f->arg0 *= pick(ctx, factor);
-	f->out = COOKIE_OUT_REG(cookie) ? pick(ctx, COOKIE_OUT_REG(cookie)) : 0;
+		f->arg0 *= pick(&args, factor);
+	f->out = COOKIE_OUT_REG(cookie) ? pick(&args, COOKIE_OUT_REG(cookie)) : 0;
 	if (mode == MODE_NCCL_INIT) {
 		f->arg0 = (u32)f->arg0;
 		f->handle = (u32)f->handle;

@@ -555,9 +555,16 @@ fn refused(messages: &[String], skip: &BTreeMap<String, String>) -> Option<(Stri
     let name = messages.iter().find_map(|m| name_in(m))?;
     let about: Vec<&str> = messages
         .iter()
-        .filter(|m| m.contains(&name) && !m.contains("BEGIN PROG LOAD LOG"))
-        .flat_map(|m| m.lines())
-        .take(3)
+        .filter(|m| m.contains(&name))
+        .flat_map(|m| match m.split_once("BEGIN PROG LOAD LOG") {
+            None => vec![m.as_str()],
+            // Of the verifier's log only the end says what it did not like.
+            Some((_, log)) => {
+                let lines: Vec<&str> = log.lines().filter(|l| !l.contains("END PROG")).collect();
+                lines[lines.len().saturating_sub(3)..].to_vec()
+            }
+        })
+        .take(5)
         .collect();
     Some((name, about.join("; ")))
 }
