@@ -14,6 +14,7 @@ struct {
 
 /* The states a task reports: without the bits that only say how it may be woken. */
 #define REPORTED_STATES 0xff
+#define DEAD 0x80
 
 SEC("tp_btf/sched_switch")
 int BPF_PROG(sched_switch, bool preempt, struct task_struct *prev, struct task_struct *next,
@@ -24,7 +25,10 @@ int BPF_PROG(sched_switch, bool preempt, struct task_struct *prev, struct task_s
 	u64 now = bpf_ktime_get_ns();
 	struct off_cpu *off;
 
-	if (prev_tid && is_target(prev_pid)) {
+	if (prev_state & DEAD) {
+		/* Never to come back; a thread of the same number begins with nothing. */
+		bpf_map_delete_elem(&off_cpus, &prev_tid);
+	} else if (prev_tid && is_target(prev_pid)) {
 		struct off_cpu left = {
 			.ts_ns = now,
 			.pid = prev_pid,

@@ -6,7 +6,8 @@ use crate::probes::elf;
 use crate::probes::libs::Mapped;
 use crate::probes::ops::{Lib, OPS, Op};
 use libbpf_rs::{
-    Link, MapCore, MapFlags, MapHandle, Object, ObjectBuilder, PrintLevel, UprobeMultiOpts,
+    Link, MapCore, MapFlags, MapHandle, Object, ObjectBuilder, PrintLevel, ProgramAttachType,
+    UprobeMultiOpts,
     UprobeOpts, set_print,
 };
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -18,9 +19,32 @@ use std::sync::Mutex;
 pub enum Mechanism {
     /// One session program for entry and return (Linux 6.13).
     Session,
-    /// A uprobe and a uretprobe for each function.
+    /// An entry and a return program, each on all functions of a library at once (Linux 6.6).
     Pair,
+    /// A uprobe and a uretprobe for each function.
+    Plain,
 }
+
+impl Mechanism {
+    /// The programs it needs.
+    fn programs(self) -> &'static [&'static str] {
+        match self {
+            Self::Session => &["call_session"],
+            Self::Pair | Self::Plain => &["call_entry", "call_return"],
+        }
+    }
+    /// What to try when the kernel refuses it.
+    fn fallback(self) -> Option<Self> {
+        match self {
+            Self::Session => Some(Self::Pair),
+            Self::Pair => Some(Self::Plain),
+            Self::Plain => None,
+        }
+    }
+}
+
+/// All programs for calls.
+const CALL_PROGRAMS: [&str; 3] = ["call_session", "call_entry", "call_return"];
 
 /// What became of one wanted probe; a row of `recording_probes`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -151,35 +175,39 @@ impl Bpf {
                 skip.entry("nvidia_xid".to_owned()).or_insert(why);
             }
         }
-        match wanted.mechanism {
-            Some(Mechanism::Pair) => {
-                skip.insert("call_session".to_owned(), String::new());
-            }
-            Some(Mechanism::Session) | None => {}
-        }
+        let mut mechanism = wanted.mechanism.unwrap_or(Mechanism::Session);
+        let mut refusals = Vec::new();
         let object = loop {
             if let Ok(mut m) = MESSAGES.lock() {
                 m.clear();
             }
-            match open(&wanted, &skip).and_then(libbpf_rs::OpenObject::load) {
+            match open(&wanted, mechanism, &skip).and_then(libbpf_rs::OpenObject::load) {
                 Ok(object) => break object,
                 Err(error) => {
                     let messages = MESSAGES.lock().map(|m| m.clone()).unwrap_or_default();
                     let Some((program, why)) = refused(&messages, &skip) else {
                         return Err(RecorderError::Load(format!("{error}: {}", messages.join("; "))));
                     };
-                    if wanted.mechanism == Some(Mechanism::Session) && program == "call_session" {
-                        return Err(RecorderError::Load(why));
+                    if !CALL_PROGRAMS.contains(&program.as_str()) {
+                        skip.insert(program, why);
+                        continue;
                     }
-                    skip.insert(program, why);
+                    let next = mechanism.fallback().filter(|_| wanted.mechanism.is_none());
+                    let Some(next) = next else { return Err(RecorderError::Load(why)) };
+                    refusals.push(Probe {
+                        name: format!("calls by {mechanism:?}").to_lowercase(),
+                        target: String::new(),
+                        status: "failed",
+                        reason: why,
+                    });
+                    mechanism = next;
                 }
             }
         };
-        let mechanism =
-            if skip.contains_key("call_session") { Mechanism::Pair } else { Mechanism::Session };
         let mut bpf = Self { object, links: Vec::new(), wanted, mechanism };
         bpf.set_thresholds()?;
-        let probes = bpf.attach_tracepoints(&skip);
+        let mut probes = bpf.attach_tracepoints(&skip);
+        probes.extend(refusals);
         Ok((bpf, probes))
     }
 
@@ -263,52 +291,60 @@ impl Bpf {
         if todo.is_empty() {
             return Vec::new();
         }
-        if self.mechanism == Mechanism::Session {
-            let (polls, calls): (Vec<_>, Vec<_>) = todo.iter().partition(|(p, _)| p.op.is_poll());
-            let all: Vec<_> = calls.into_iter().chain(polls).collect();
-            let opts = UprobeMultiOpts {
-                offsets: all.iter().map(|(_, at)| usize::try_from(*at).unwrap_or(0)).collect(),
-                cookies: all.iter().map(|(p, _)| p.op.cookie()).collect(),
-                session: true,
-                ..UprobeMultiOpts::default()
-            };
-            let program = self.program("call_session");
-            // One refused place fails the whole set, which then is tried one by one below.
-            if let Ok(link) = program.attach_uprobe_multi_with_opts(-1, &mapped.open, "", opts) {
-                self.links.push(link);
-                return todo
-                    .iter()
-                    .map(|(p, _)| p.probe(mapped, "attached", p.how("session")))
-                    .collect();
-            }
+        // One refused place fails the whole set, which then is tried one by one below.
+        if self.mechanism != Mechanism::Plain && self.attach_all(mapped, todo).is_ok() {
+            let how = if self.mechanism == Mechanism::Session { "session" } else { "pair" };
+            return todo.iter().map(|(p, _)| p.probe(mapped, "attached", p.how(how))).collect();
         }
         todo.iter()
-            .map(|(p, at)| match self.attach_point(mapped, &p.op, *at) {
-                Ok(how) => p.probe(mapped, "attached", p.how(how)),
-                Err(e) => p.probe(mapped, "failed", e.to_string()),
+            .map(|point| match self.attach_point(mapped, point) {
+                Ok(how) => point.0.probe(mapped, "attached", point.0.how(how)),
+                Err(e) => point.0.probe(mapped, "failed", e.to_string()),
             })
             .collect()
+    }
+
+    /// Attaches all places in one or two links, or none.
+    fn attach_all(&mut self, mapped: &Mapped, todo: &[(Point, u64)]) -> libbpf_rs::Result<()> {
+        let set = |calls_only: bool, retprobe: bool, session: bool| {
+            let points = || todo.iter().filter(|(p, _)| !(calls_only && p.op.is_poll()));
+            UprobeMultiOpts {
+                offsets: points().map(|(_, at)| usize::try_from(*at).unwrap_or(0)).collect(),
+                cookies: points().map(|(p, _)| p.op.cookie()).collect(),
+                retprobe,
+                session,
+                ..UprobeMultiOpts::default()
+            }
+        };
+        let attach = |program: &str, opts: UprobeMultiOpts| {
+            self.program(program).attach_uprobe_multi_with_opts(-1, &mapped.open, "", opts)
+        };
+        let mut links = Vec::new();
+        if self.mechanism == Mechanism::Session {
+            links.push(attach("call_session", set(false, false, true))?);
+        } else {
+            // The return first: an entry without its return would leave a frame behind.
+            let returns = set(true, true, false);
+            if !returns.offsets.is_empty() {
+                links.push(attach("call_return", returns)?);
+            }
+            links.push(attach("call_entry", set(false, false, false))?);
+        }
+        self.links.extend(links);
+        Ok(())
     }
 
     fn attach_point(
         &mut self,
         mapped: &Mapped,
-        op: &Op,
-        at: u64,
+        point: &(Point, u64),
     ) -> libbpf_rs::Result<&'static str> {
-        let at = usize::try_from(at).unwrap_or(0);
-        if self.mechanism == Mechanism::Session {
-            let opts = UprobeMultiOpts {
-                offsets: vec![at],
-                cookies: vec![op.cookie()],
-                session: true,
-                ..UprobeMultiOpts::default()
-            };
-            let program = self.program("call_session");
-            let link = program.attach_uprobe_multi_with_opts(-1, &mapped.open, "", opts)?;
-            self.links.push(link);
-            return Ok("session");
+        let (Point { op, .. }, at) = point;
+        if self.mechanism != Mechanism::Plain {
+            self.attach_all(mapped, std::slice::from_ref(point))?;
+            return Ok(if self.mechanism == Mechanism::Session { "session" } else { "pair" });
         }
+        let at = usize::try_from(*at).unwrap_or(0);
         let opts = |retprobe| UprobeOpts { cookie: op.cookie(), retprobe, ..UprobeOpts::default() };
         if !op.is_poll() {
             let program = self.program("call_return");
@@ -318,7 +354,7 @@ impl Bpf {
         let program = self.program("call_entry");
         let link = program.attach_uprobe_with_opts(-1, &mapped.open, at, opts(false))?;
         self.links.push(link);
-        Ok("pair")
+        Ok("plain")
     }
 
     /// Every wanted function of the library, with its place if the file has it.
@@ -528,6 +564,7 @@ impl Point {
 
 fn open(
     wanted: &Wanted,
+    mechanism: Mechanism,
     skip: &BTreeMap<String, String>,
 ) -> libbpf_rs::Result<libbpf_rs::OpenObject> {
     let mut open = ObjectBuilder::default().open_memory(ingero_recorder_ebpf::OBJECT)?;
@@ -540,7 +577,12 @@ fn open(
     }
     for mut program in open.progs_mut() {
         let name = program.name().to_string_lossy().into_owned();
-        program.set_autoload(!skip.contains_key(&name));
+        let other_way = CALL_PROGRAMS.contains(&name.as_str())
+            && !mechanism.programs().contains(&name.as_str());
+        program.set_autoload(!other_way && !skip.contains_key(&name));
+        if mechanism == Mechanism::Pair && CALL_PROGRAMS.contains(&name.as_str()) {
+            program.set_attach_type(ProgramAttachType::TraceUprobeMulti);
+        }
     }
     Ok(open)
 }

@@ -76,8 +76,10 @@ pub enum Attach {
     Auto,
     /// One session program for entry and return; needs Linux 6.13.
     Session,
-    /// A probe at the entry and one at the return.
+    /// An entry and a return program on all functions at once; needs Linux 6.6.
     Pair,
+    /// A probe at the entry and one at the return of each function.
+    Plain,
 }
 
 /// See `--without`.
@@ -112,6 +114,7 @@ impl Args {
             Attach::Auto => None,
             Attach::Session => Some(Mechanism::Session),
             Attach::Pair => Some(Mechanism::Pair),
+            Attach::Plain => Some(Mechanism::Plain),
         }
     }
 

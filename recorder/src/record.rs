@@ -134,7 +134,11 @@ pub fn record(args: &Args, console: &mut dyn Console) -> Result<Summary, Recorde
     if let Some(mut child) = child {
         child.signal(libc::SIGTERM);
     }
-    began?;
+    if let Err(error) = began {
+        // Nothing was recorded, so the file says nothing.
+        let _ = std::fs::remove_file(&args.output);
+        return Err(error);
+    }
     summary
 }
 
@@ -196,7 +200,8 @@ fn session(args: &Args, bpf: &Bpf, thresholds: Vec<(u8, u8, u64)>) -> Session {
     s.thresholds = thresholds;
     let mechanism = match bpf.mechanism {
         Mechanism::Session => "uprobe session",
-        Mechanism::Pair => "uprobe and uretprobe",
+        Mechanism::Pair => "uprobe.multi entry and return",
+        Mechanism::Plain => "uprobe and uretprobe",
     };
     let left_out = {
         let mut areas: Vec<String> = args.left_out().into_iter().collect();

@@ -27,10 +27,12 @@ const INDEXES: &str = include_str!("../../../analyzer/src/trace/indexes.sql");
 
 /// How long rows may wait for their commit.
 const COMMIT_EVERY: Duration = Duration::from_millis(500);
-/// Rows that make a commit due before its time.
-const COMMIT_ROWS: u64 = 100_000;
+/// Rows that make a commit due before its time: about 3 MB of log.
+const COMMIT_ROWS: u64 = 20_000;
 /// Kept free on disk by a file of this size, so that a full disk still lets the trace be closed.
-const BALLAST_BYTES: u64 = 4 << 20;
+/// That takes as much as the log holds, which is what `wal_autocheckpoint` and the largest
+/// transaction allow.
+const BALLAST_BYTES: u64 = 16 << 20;
 
 /// One reading of the host's load, a row of `system_snapshots`.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -262,9 +264,9 @@ impl Writer {
         self.full = true;
         self.session.facts.insert("stopped_by".to_owned(), format!("write failed: {error}"));
         self.progress.disk_full.store(true, Ordering::Relaxed);
-        if self.db.execute_batch("ROLLBACK").is_ok() || !self.db.is_autocommit() {
-            self.in_transaction = false;
-        }
+        // SQLite has rolled back by itself after some errors, after others not.
+        let _ = self.db.execute_batch("ROLLBACK");
+        self.in_transaction = !self.db.is_autocommit();
         let second = u32::try_from(clock::wall_ns() / 1_000_000_000).unwrap_or(u32::MAX);
         for (probe, n) in std::mem::take(&mut self.uncommitted) {
             *self.losses.entry((probe, -1, second, "disk_full")).or_default() += n;
@@ -866,7 +868,7 @@ fn open(path: &Path, session: &Session) -> rusqlite::Result<Connection> {
     db.query_row("PRAGMA journal_mode=WAL", [], |_| Ok(()))?;
     // WAL with NORMAL loses nothing when the program dies; only a power cut can cost the last
     // commits, never the file.
-    db.execute_batch("PRAGMA synchronous=NORMAL; PRAGMA wal_autocheckpoint=8192;")?;
+    db.execute_batch("PRAGMA synchronous=NORMAL; PRAGMA wal_autocheckpoint=1000;")?;
     db.set_prepared_statement_cache_capacity(64);
     db.execute_batch("BEGIN")?;
     db.execute_batch(SCHEMA)?;

@@ -106,6 +106,8 @@ impl Processes {
     pub(super) fn exit(&mut self, t: &Task, at: i64) {
         if let Some(mut thread) = self.threads.remove(&t.tid) {
             thread.exit_ns = at;
+            // It may still be switched a few times on its way out.
+            self.strangers.insert(t.tid, thread.comm.clone());
             self.changed.push(thread);
         }
         if t.last {

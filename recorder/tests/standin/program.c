@@ -319,7 +319,7 @@ static void *spinner(void *arg)
 	prctl(PR_SET_NAME, "spinner");
 	pin(0);
 	printf("spinner %d\n", tid());
-	spin_ms(600);
+	spin_ms(1500);
 	return 0;
 }
 
@@ -424,7 +424,7 @@ int main(int argc, char **argv)
 
 		pin(0);
 		pthread_create(&t, 0, spinner, 0);
-		spin_ms(600);
+		spin_ms(1500);
 		pthread_join(t, 0);
 	} else if (!strcmp(what, "threads")) {
 		/* Threads that wait for a byte on standard input, so that the recorder may come late. */
