@@ -34,7 +34,7 @@ facts() {
   } >"$work/machine.txt" 2>&1
   mount | grep -q tracefs || mount -t tracefs nodev /sys/kernel/tracing 2>>"$work/machine.txt"
   "$recorder" --check -- "$python" >"$work/check.txt" 2>&1
-  say "check: exit $?, $(grep -c ' attached ' "$work/check.txt") attached, $(head -1 "$work/check.txt")"
+  say "check: exit $?, $(grep -cE ' attached( |$)' "$work/check.txt") attached, $(head -1 "$work/check.txt")"
   grep -E ' (failed|missing) |single-stepped' "$work/check.txt" | head -40
 }
 

@@ -23,10 +23,7 @@ fn main() {
     match how {
         Ok(clang) => println!("cargo:rustc-env=INGERO_BPF_BUILT_BY={clang}"),
         // A compiler that is there and fails is an error in the sources, not a missing tool.
-        Err(why) if why.starts_with("clang failed") => {
-            eprintln!("{why}");
-            std::process::exit(1);
-        }
+        Err(why) if why.starts_with("clang failed") => panic!("{why}"),
         Err(_) => {
             fs::copy(&prebuilt, &out).expect("the checked-in object can be copied");
             println!("cargo:rustc-env=INGERO_BPF_BUILT_BY=prebuilt");
@@ -49,7 +46,14 @@ fn compile(root: &Path, out: &Path) -> Result<String, String> {
     let include = env::var("DEP_BPF_INCLUDE").map_err(|_| "no libbpf headers".to_owned())?;
     let done = Command::new(&clang)
         .current_dir(root.join("bpf"))
-        .args(["-g", "-O2", "-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter"])
+        .args([
+            "-g",
+            "-O2",
+            "-Wall",
+            "-Wextra",
+            "-Werror",
+            "-Wno-unused-parameter",
+        ])
         // The kernel's own declarations inside parameter lists, through BPF_PROG.
         .arg("-Wno-missing-declarations")
         .args(["-target", "bpf", "-mcpu=v3", "-D__TARGET_ARCH_x86"])

@@ -3,6 +3,8 @@
 //! The sources lie in `bpf/`, one file an area, and are compiled into one object by `build.rs`;
 //! a machine without clang gets the object in `prebuilt/`.
 
+#![cfg_attr(test, allow(clippy::print_stderr, reason = "a skipped test says why"))]
+
 /// The object file: an ELF with BTF, ready for libbpf.
 pub static OBJECT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/recorder.bpf.o"));
 

@@ -366,7 +366,10 @@ impl Loss {
             return Vec::new();
         }
         let name = |names: &[&'static str], at: usize| {
-            names.get(usize::from(u16_at(key, at))).copied().unwrap_or("unknown")
+            names
+                .get(usize::from(u16_at(key, at)))
+                .copied()
+                .unwrap_or("unknown")
         };
         (0..)
             .zip(values)
@@ -421,6 +424,9 @@ impl OffCpu {
 }
 
 /// The slot of `recording_histograms` a duration falls into.
+///
+/// # Panics
+/// Never: there are fewer than a thousand slots.
 pub fn slot_of(dur_ns: u64) -> u16 {
     if dur_ns < 16 {
         return u16::try_from(dur_ns).expect("below 16");
@@ -524,10 +530,20 @@ mod tests {
     fn slots_are_those_of_the_schema() {
         for ns in (0..4096).chain([12_345_678, u64::MAX]) {
             let s = u64::from(slot_of(ns));
-            let low = if s < 16 { u128::from(s) } else { u128::from(16 + s % 16) << (s / 16 - 1) };
-            let high =
-                if s < 16 { u128::from(s) + 1 } else { u128::from(17 + s % 16) << (s / 16 - 1) };
-            assert!(low <= u128::from(ns) && u128::from(ns) < high, "{ns} in slot {s}");
+            let low = if s < 16 {
+                u128::from(s)
+            } else {
+                u128::from(16 + s % 16) << (s / 16 - 1)
+            };
+            let high = if s < 16 {
+                u128::from(s) + 1
+            } else {
+                u128::from(17 + s % 16) << (s / 16 - 1)
+            };
+            assert!(
+                low <= u128::from(ns) && u128::from(ns) < high,
+                "{ns} in slot {s}"
+            );
         }
     }
 
@@ -537,7 +553,10 @@ mod tests {
         key[8] = 1;
         key[9] = 113;
         let cpu = |n: u64, min: u64| -> Vec<u8> {
-            [n, 10 * n, min, 20, 5].iter().flat_map(|v| v.to_ne_bytes()).collect()
+            [n, 10 * n, min, 20, 5]
+                .iter()
+                .flat_map(|v| v.to_ne_bytes())
+                .collect()
         };
         let a = Agg::decode(&key, &[cpu(2, 7), cpu(0, 0), cpu(3, 4)]).unwrap();
         assert_eq!((a.source, a.op), (1, 113));

@@ -50,8 +50,10 @@ impl Listener {
         offset_ns: i64,
         out: SyncSender<Message>,
     ) -> Result<Self, RecorderError> {
-        let failed =
-            |e: &dyn std::fmt::Display| RecorderError::Socket { path: path.to_owned(), reason: e.to_string() };
+        let failed = |e: &dyn std::fmt::Display| RecorderError::Socket {
+            path: path.to_owned(),
+            reason: e.to_string(),
+        };
         // A socket left behind by a killed recorder refuses connections and may go.
         if path.exists() && UnixStream::connect(path).is_err() {
             let _ = std::fs::remove_file(path);
@@ -69,7 +71,11 @@ impl Listener {
             .name("annotations".to_owned())
             .spawn(move || accept(&socket, offset_ns, &out, &stopped))
             .map_err(|e| failed(&e))?;
-        Ok(Self { path: path.to_owned(), stop, thread: Some(thread) })
+        Ok(Self {
+            path: path.to_owned(),
+            stop,
+            thread: Some(thread),
+        })
     }
 }
 
@@ -83,7 +89,12 @@ impl Drop for Listener {
     }
 }
 
-fn accept(socket: &UnixListener, offset_ns: i64, out: &SyncSender<Message>, stop: &Arc<AtomicBool>) {
+fn accept(
+    socket: &UnixListener,
+    offset_ns: i64,
+    out: &SyncSender<Message>,
+    stop: &Arc<AtomicBool>,
+) {
     let open = Arc::new(AtomicUsize::new(0));
     let mut readers = Vec::new();
     while !stop.load(Ordering::Relaxed) {
@@ -91,7 +102,9 @@ fn accept(socket: &UnixListener, offset_ns: i64, out: &SyncSender<Message>, stop
             std::thread::sleep(Duration::from_millis(20));
             continue;
         };
-        let Some(peer) = credentials(&stream).filter(|p| allowed(p.uid)) else { continue };
+        let Some(peer) = credentials(&stream).filter(|p| allowed(p.uid)) else {
+            continue;
+        };
         if open.fetch_add(1, Ordering::Relaxed) >= MAX_CONNECTIONS {
             open.fetch_sub(1, Ordering::Relaxed);
             continue;
@@ -135,7 +148,12 @@ fn read_lines(
                     continue;
                 }
             }
-            Err(e) if matches!(e.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => {
+            Err(e)
+                if matches!(
+                    e.kind(),
+                    std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut
+                ) =>
+            {
                 if stop.load(Ordering::Relaxed) {
                     return;
                 }
@@ -171,17 +189,31 @@ fn parse(text: &str, peer: Peer, offset_ns: i64, now: i64) -> Result<Annotation,
     };
     let number = |key: &str| match object.get(key) {
         None => Ok(None),
-        Some(v) => v.as_i64().map(Some).ok_or(format!("{key} is not a whole number")),
+        Some(v) => v
+            .as_i64()
+            .map(Some)
+            .ok_or(format!("{key} is not a whole number")),
     };
     let time = |key: &str| {
-        Ok::<_, String>(number(key)?.map(|t| if monotonic { t.wrapping_add(offset_ns) } else { t }))
+        Ok::<_, String>(number(key)?.map(|t| {
+            if monotonic {
+                t.wrapping_add(offset_ns)
+            } else {
+                t
+            }
+        }))
     };
     let id = |key: &str| {
         let v = number(key)?.unwrap_or(0);
         u32::try_from(v).map_err(|_| format!("{key} is out of range"))
     };
-    let string =
-        |key: &str| object.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let string = |key: &str| {
+        object
+            .get(key)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
     let span = match (time("start")?, time("end")?) {
         (Some(start), Some(end)) if start <= end => (start, end),
         (None, None) => (0, 0),
@@ -198,10 +230,17 @@ fn parse(text: &str, peer: Peer, offset_ns: i64, now: i64) -> Result<Annotation,
             note: string("note"),
         });
     }
-    let labels = object.get("labels").and_then(Value::as_object).ok_or("no labels")?;
+    let labels = object
+        .get("labels")
+        .and_then(Value::as_object)
+        .ok_or("no labels")?;
     let labels = checked(labels)?;
     let pid = id("pid")?;
-    let start_time = if pid == 0 { 0 } else { targets::stat(pid).map_or(0, |s| s.start_ticks) };
+    let start_time = if pid == 0 {
+        0
+    } else {
+        targets::stat(pid).map_or(0, |s| s.start_ticks)
+    };
     Ok(Annotation::Label {
         timestamp: time("at")?.unwrap_or(if span.1 == 0 { now } else { span.1 }),
         labels,
@@ -249,7 +288,11 @@ fn allowed(uid: u32) -> bool {
 
 fn credentials(stream: &UnixStream) -> Option<Peer> {
     use std::os::fd::AsRawFd;
-    let mut c = libc::ucred { pid: 0, uid: 0, gid: 0 };
+    let mut c = libc::ucred {
+        pid: 0,
+        uid: 0,
+        gid: 0,
+    };
     let mut len = libc::socklen_t::try_from(size_of::<libc::ucred>()).ok()?;
     // SAFETY: `c` is a ucred and `len` its size, as SO_PEERCRED wants; both live through the call.
     let done = unsafe {
@@ -261,20 +304,33 @@ fn credentials(stream: &UnixStream) -> Option<Peer> {
             &raw mut len,
         )
     };
-    (done == 0).then(|| Peer { uid: c.uid, gid: c.gid, pid: u32::try_from(c.pid).unwrap_or(0) })
+    (done == 0).then(|| Peer {
+        uid: c.uid,
+        gid: c.gid,
+        pid: u32::try_from(c.pid).unwrap_or(0),
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const PEER: Peer = Peer { uid: 1, gid: 2, pid: 3 };
+    const PEER: Peer = Peer {
+        uid: 1,
+        gid: 2,
+        pid: 3,
+    };
 
     #[test]
     fn a_span_of_monotonic_time_becomes_wall_time() {
         let text = r#"{"labels":{"step":7},"clock":"monotonic","start":5,"end":9}"#;
-        let Annotation::Label { timestamp, labels, span, peer, .. } =
-            parse(text, PEER, 1000, 1).unwrap()
+        let Annotation::Label {
+            timestamp,
+            labels,
+            span,
+            peer,
+            ..
+        } = parse(text, PEER, 1000, 1).unwrap()
         else {
             panic!("not a label")
         };
@@ -284,8 +340,9 @@ mod tests {
 
     #[test]
     fn an_instant_is_stamped_now() {
-        let Annotation::Label { timestamp, span, .. } =
-            parse(r#"{"labels":{"phase":"warm"}}"#, PEER, 0, 77).unwrap()
+        let Annotation::Label {
+            timestamp, span, ..
+        } = parse(r#"{"labels":{"phase":"warm"}}"#, PEER, 0, 77).unwrap()
         else {
             panic!("not a label")
         };

@@ -7,8 +7,7 @@ use crate::probes::libs::Mapped;
 use crate::probes::ops::{Lib, OPS, Op};
 use libbpf_rs::{
     Link, MapCore, MapFlags, MapHandle, Object, ObjectBuilder, PrintLevel, ProgramAttachType,
-    UprobeMultiOpts,
-    UprobeOpts, set_print,
+    UprobeMultiOpts, UprobeOpts, set_print,
 };
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
@@ -67,21 +66,81 @@ struct Fixed {
 }
 
 const FIXED: &[Fixed] = &[
-    Fixed { program: "sched_switch", tracepoint: "sched:sched_switch", area: "sched" },
-    Fixed { program: "sched_wakeup", tracepoint: "sched:sched_wakeup", area: "sched" },
-    Fixed { program: "sched_wakeup_new", tracepoint: "sched:sched_wakeup_new", area: "sched" },
-    Fixed { program: "process_fork", tracepoint: "sched:sched_process_fork", area: "process" },
-    Fixed { program: "process_exec", tracepoint: "sched:sched_process_exec", area: "process" },
-    Fixed { program: "process_exit", tracepoint: "sched:sched_process_exit", area: "process" },
-    Fixed { program: "task_rename", tracepoint: "task:task_rename", area: "process" },
-    Fixed { program: "page_alloc", tracepoint: "kmem:mm_page_alloc", area: "mem" },
-    Fixed { program: "oom_kill", tracepoint: "oom:mark_victim", area: "mem" },
-    Fixed { program: "block_issue", tracepoint: "block:block_rq_issue", area: "io" },
-    Fixed { program: "block_complete", tracepoint: "block:block_rq_complete", area: "io" },
-    Fixed { program: "sys_enter", tracepoint: "raw_syscalls:sys_enter", area: "net" },
-    Fixed { program: "sys_exit", tracepoint: "raw_syscalls:sys_exit", area: "net" },
-    Fixed { program: "tcp_retransmit", tracepoint: "tcp:tcp_retransmit_skb", area: "tcp" },
-    Fixed { program: "nvidia_xid", tracepoint: "nvidia:nvidia_dev_xid", area: "xid" },
+    Fixed {
+        program: "sched_switch",
+        tracepoint: "sched:sched_switch",
+        area: "sched",
+    },
+    Fixed {
+        program: "sched_wakeup",
+        tracepoint: "sched:sched_wakeup",
+        area: "sched",
+    },
+    Fixed {
+        program: "sched_wakeup_new",
+        tracepoint: "sched:sched_wakeup_new",
+        area: "sched",
+    },
+    Fixed {
+        program: "process_fork",
+        tracepoint: "sched:sched_process_fork",
+        area: "process",
+    },
+    Fixed {
+        program: "process_exec",
+        tracepoint: "sched:sched_process_exec",
+        area: "process",
+    },
+    Fixed {
+        program: "process_exit",
+        tracepoint: "sched:sched_process_exit",
+        area: "process",
+    },
+    Fixed {
+        program: "task_rename",
+        tracepoint: "task:task_rename",
+        area: "process",
+    },
+    Fixed {
+        program: "page_alloc",
+        tracepoint: "kmem:mm_page_alloc",
+        area: "mem",
+    },
+    Fixed {
+        program: "oom_kill",
+        tracepoint: "oom:mark_victim",
+        area: "mem",
+    },
+    Fixed {
+        program: "block_issue",
+        tracepoint: "block:block_rq_issue",
+        area: "io",
+    },
+    Fixed {
+        program: "block_complete",
+        tracepoint: "block:block_rq_complete",
+        area: "io",
+    },
+    Fixed {
+        program: "sys_enter",
+        tracepoint: "raw_syscalls:sys_enter",
+        area: "net",
+    },
+    Fixed {
+        program: "sys_exit",
+        tracepoint: "raw_syscalls:sys_exit",
+        area: "net",
+    },
+    Fixed {
+        program: "tcp_retransmit",
+        tracepoint: "tcp:tcp_retransmit_skb",
+        area: "tcp",
+    },
+    Fixed {
+        program: "nvidia_xid",
+        tracepoint: "nvidia:nvidia_dev_xid",
+        area: "xid",
+    },
 ];
 
 /// What the loader is asked for.
@@ -112,6 +171,10 @@ pub struct Bpf {
 
 static MESSAGES: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
+#[allow(
+    clippy::needless_pass_by_value,
+    reason = "the type of libbpf's callback"
+)]
 fn keep_message(_: PrintLevel, text: String) {
     if let Ok(mut messages) = MESSAGES.lock()
         && messages.len() < 2000
@@ -133,7 +196,9 @@ pub fn preflight() -> Result<(), RecorderError> {
     }
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     if kernel_version(&release).is_some_and(|v| v < (6, 2)) {
-        return Err(RecorderError::OldKernel { found: release.trim().to_owned() });
+        return Err(RecorderError::OldKernel {
+            found: release.trim().to_owned(),
+        });
     }
     Ok(())
 }
@@ -160,7 +225,7 @@ impl Bpf {
     ///
     /// # Errors
     /// If the kernel refuses so much that nothing can be recorded.
-    pub fn load(wanted: Wanted) -> Result<(Self, Vec<Probe>), RecorderError> {
+    pub fn load(mut wanted: Wanted) -> Result<(Self, Vec<Probe>), RecorderError> {
         set_print(Some((PrintLevel::Warn, keep_message)));
         let mut skip: BTreeMap<String, String> = BTreeMap::new();
         for f in FIXED {
@@ -168,7 +233,6 @@ impl Bpf {
                 skip.insert(f.program.to_owned(), "left out on request".to_owned());
             }
         }
-        let mut wanted = wanted;
         match xid_offsets() {
             Ok(offsets) => wanted.config.xid_offsets = offsets,
             Err(why) => {
@@ -186,14 +250,19 @@ impl Bpf {
                 Err(error) => {
                     let messages = MESSAGES.lock().map(|m| m.clone()).unwrap_or_default();
                     let Some((program, why)) = refused(&messages, &skip) else {
-                        return Err(RecorderError::Load(format!("{error}: {}", messages.join("; "))));
+                        return Err(RecorderError::Load(format!(
+                            "{error}: {}",
+                            messages.join("; ")
+                        )));
                     };
                     if !CALL_PROGRAMS.contains(&program.as_str()) {
                         skip.insert(program, why);
                         continue;
                     }
                     let next = mechanism.fallback().filter(|_| wanted.mechanism.is_none());
-                    let Some(next) = next else { return Err(RecorderError::Load(why)) };
+                    let Some(next) = next else {
+                        return Err(RecorderError::Load(why));
+                    };
                     refusals.push(Probe {
                         name: format!("calls by {mechanism:?}").to_lowercase(),
                         target: String::new(),
@@ -204,7 +273,12 @@ impl Bpf {
                 }
             }
         };
-        let mut bpf = Self { object, links: Vec::new(), wanted, mechanism };
+        let mut bpf = Self {
+            object,
+            links: Vec::new(),
+            wanted,
+            mechanism,
+        };
         bpf.set_thresholds()?;
         let mut probes = bpf.attach_tracepoints(&skip);
         probes.extend(refusals);
@@ -230,7 +304,12 @@ impl Bpf {
                 }
             };
             let name = f.tracepoint.to_owned();
-            probes.push(Probe { name, target: String::new(), status, reason });
+            probes.push(Probe {
+                name,
+                target: String::new(),
+                status,
+                reason,
+            });
         }
         probes
     }
@@ -293,8 +372,15 @@ impl Bpf {
         }
         // One refused place fails the whole set, which then is tried one by one below.
         if self.mechanism != Mechanism::Plain && self.attach_all(mapped, todo).is_ok() {
-            let how = if self.mechanism == Mechanism::Session { "session" } else { "pair" };
-            return todo.iter().map(|(p, _)| p.probe(mapped, "attached", p.how(how))).collect();
+            let how = if self.mechanism == Mechanism::Session {
+                "session"
+            } else {
+                "pair"
+            };
+            return todo
+                .iter()
+                .map(|(p, _)| p.probe(mapped, "attached", p.how(how)))
+                .collect();
         }
         todo.iter()
             .map(|point| match self.attach_point(mapped, point) {
@@ -309,7 +395,9 @@ impl Bpf {
         let set = |calls_only: bool, retprobe: bool, session: bool| {
             let points = || todo.iter().filter(|(p, _)| !(calls_only && p.op.is_poll()));
             UprobeMultiOpts {
-                offsets: points().map(|(_, at)| usize::try_from(*at).unwrap_or(0)).collect(),
+                offsets: points()
+                    .map(|(_, at)| usize::try_from(*at).unwrap_or(0))
+                    .collect(),
                 cookies: points().map(|(p, _)| p.op.cookie()).collect(),
                 retprobe,
                 session,
@@ -317,7 +405,8 @@ impl Bpf {
             }
         };
         let attach = |program: &str, opts: UprobeMultiOpts| {
-            self.program(program).attach_uprobe_multi_with_opts(-1, &mapped.open, "", opts)
+            self.program(program)
+                .attach_uprobe_multi_with_opts(-1, &mapped.open, "", opts)
         };
         let mut links = Vec::new();
         if self.mechanism == Mechanism::Session {
@@ -342,10 +431,18 @@ impl Bpf {
         let (Point { op, .. }, at) = point;
         if self.mechanism != Mechanism::Plain {
             self.attach_all(mapped, std::slice::from_ref(point))?;
-            return Ok(if self.mechanism == Mechanism::Session { "session" } else { "pair" });
+            return Ok(if self.mechanism == Mechanism::Session {
+                "session"
+            } else {
+                "pair"
+            });
         }
         let at = usize::try_from(*at).unwrap_or(0);
-        let opts = |retprobe| UprobeOpts { cookie: op.cookie(), retprobe, ..UprobeOpts::default() };
+        let opts = |retprobe| UprobeOpts {
+            cookie: op.cookie(),
+            retprobe,
+            ..UprobeOpts::default()
+        };
         if !op.is_poll() {
             let program = self.program("call_return");
             let link = program.attach_uprobe_with_opts(-1, &mapped.open, at, opts(true))?;
@@ -365,8 +462,10 @@ impl Bpf {
             // The runtime's polling calls contain the driver's.
             .filter(|o| self.wanted.nested || !(o.is_poll() && o.lib == Lib::Driver))
             .collect();
-        let names: HashSet<String> =
-            ops.iter().flat_map(|o| o.symbols().map(|(_, name)| name)).collect();
+        let names: HashSet<String> = ops
+            .iter()
+            .flat_map(|o| o.symbols().map(|(_, name)| name))
+            .collect();
         let file = File::open(&mapped.open).map_err(|e| e.to_string())?;
         let again = file.try_clone().map_err(|e| e.to_string())?;
         let program = crate::probes::libs::lib_of(&mapped.shown).is_none();
@@ -382,7 +481,12 @@ impl Bpf {
                 let Some(start) = found.get(&name) else {
                     // Variants that a library of this age does not have are no loss.
                     if base == name {
-                        points.push(Point { op: *op, name, at: None, cheap: true });
+                        points.push(Point {
+                            op: *op,
+                            name,
+                            at: None,
+                            cheap: true,
+                        });
                     }
                     continue;
                 };
@@ -392,9 +496,16 @@ impl Bpf {
                 if taken.insert(at, name.clone()).is_some() {
                     continue; // another name of the same code
                 }
-                let rest = code.get(usize::try_from(skip).unwrap_or(0)..).unwrap_or(&[]);
+                let rest = code
+                    .get(usize::try_from(skip).unwrap_or(0)..)
+                    .unwrap_or(&[]);
                 let cheap = elf::is_cheap(rest);
-                points.push(Point { op: *op, name, at: Some(at), cheap });
+                points.push(Point {
+                    op: *op,
+                    name,
+                    at: Some(at),
+                    cheap,
+                });
             }
         }
         Ok(points)
@@ -412,8 +523,10 @@ impl Bpf {
 
     /// Whether a process is traced now.
     pub fn is_target(&self, pid: u32) -> bool {
-        self.map("targets")
-            .is_ok_and(|m| m.lookup(&pid.to_ne_bytes(), MapFlags::ANY).is_ok_and(|v| v.is_some()))
+        self.map("targets").is_ok_and(|m| {
+            m.lookup(&pid.to_ne_bytes(), MapFlags::ANY)
+                .is_ok_and(|v| v.is_some())
+        })
     }
 
     /// Says that a thread has been off CPU since now, unless the kernel knows better.
@@ -426,19 +539,25 @@ impl Bpf {
 
     /// The threads that are off CPU now.
     pub fn off_cpu(&self) -> Vec<(u32, OffCpu)> {
-        let Ok(map) = self.map("off_cpus") else { return Vec::new() };
+        let Ok(map) = self.map("off_cpus") else {
+            return Vec::new();
+        };
         map.keys()
             .filter_map(|key| {
                 let tid = u32::from_ne_bytes(key.as_slice().try_into().ok()?);
                 let value = map.lookup(&key, MapFlags::ANY).ok()??;
-                OffCpu::decode(&value).filter(|o| o.ts_ns != 0).map(|o| (tid, o))
+                OffCpu::decode(&value)
+                    .filter(|o| o.ts_ns != 0)
+                    .map(|o| (tid, o))
             })
             .collect()
     }
 
     /// Takes out the counts of buckets before `bucket` (in units of 5 s).
     pub fn take_aggregates(&self, before: u32) -> Vec<Agg> {
-        let Ok(map) = self.map("aggs") else { return Vec::new() };
+        let Ok(map) = self.map("aggs") else {
+            return Vec::new();
+        };
         let keys: Vec<_> = map.keys().collect();
         keys.iter()
             .filter(|k| k.len() == 12 && u32::from_ne_bytes([k[0], k[1], k[2], k[3]]) < before)
@@ -452,7 +571,9 @@ impl Bpf {
 
     /// Takes out the histogram counts of buckets before `before`.
     pub fn take_histograms(&self, before: u32) -> Vec<Hist> {
-        let Ok(map) = self.map("hists") else { return Vec::new() };
+        let Ok(map) = self.map("hists") else {
+            return Vec::new();
+        };
         let keys: Vec<_> = map.keys().collect();
         keys.iter()
             .filter(|k| k.len() == 12 && u32::from_ne_bytes([k[0], k[1], k[2], k[3]]) < before)
@@ -466,7 +587,9 @@ impl Bpf {
 
     /// Takes out the losses of seconds before `before`.
     pub fn take_losses(&self, before: u32) -> Vec<Loss> {
-        let Ok(map) = self.map("losses") else { return Vec::new() };
+        let Ok(map) = self.map("losses") else {
+            return Vec::new();
+        };
         let keys: Vec<_> = map.keys().collect();
         keys.iter()
             .filter(|k| k.len() == 8 && u32::from_ne_bytes([k[0], k[1], k[2], k[3]]) < before)
@@ -479,12 +602,20 @@ impl Bpf {
     }
 
     /// Losses that found no room in their map, at the end of a recording.
+    ///
+    /// # Panics
+    /// Never: the numbers of probes and reasons are small constants.
     pub fn untimed_losses(&self, second: u32) -> Vec<Loss> {
-        let Ok(map) = self.map("untimed_losses") else { return Vec::new() };
+        let Ok(map) = self.map("untimed_losses") else {
+            return Vec::new();
+        };
         let reasons = u32::try_from(crate::abi::REASONS.len()).expect("a few");
         (0..reasons * u32::try_from(crate::abi::PROBES.len()).expect("a few"))
             .flat_map(|slot| {
-                let values = map.lookup_percpu(&slot.to_ne_bytes(), MapFlags::ANY).ok().flatten();
+                let values = map
+                    .lookup_percpu(&slot.to_ne_bytes(), MapFlags::ANY)
+                    .ok()
+                    .flatten();
                 let mut key = second.to_ne_bytes().to_vec();
                 for part in [slot / reasons, slot % reasons] {
                     key.extend(u16::try_from(part).expect("small").to_ne_bytes());
@@ -496,7 +627,9 @@ impl Bpf {
 
     /// Driver calls left out because a runtime call around them is recorded.
     pub fn nested_calls(&self) -> u64 {
-        let Ok(map) = self.map("nested") else { return 0 };
+        let Ok(map) = self.map("nested") else {
+            return 0;
+        };
         map.lookup_percpu(&0u32.to_ne_bytes(), MapFlags::ANY)
             .ok()
             .flatten()
@@ -531,7 +664,11 @@ fn recursion_misses(program: &libbpf_rs::Program<'_>) -> Option<u64> {
     use std::os::fd::{AsFd, AsRawFd};
     let fd = program.as_fd().as_raw_fd();
     let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).ok()?;
-    text.lines().find_map(|l| l.strip_prefix("recursion_misses:"))?.trim().parse().ok()
+    text.lines()
+        .find_map(|l| l.strip_prefix("recursion_misses:"))?
+        .trim()
+        .parse()
+        .ok()
 }
 
 /// The area an op belongs to, as `--without` names it.
@@ -553,11 +690,24 @@ struct Point {
 
 impl Point {
     fn probe(&self, mapped: &Mapped, status: &'static str, reason: String) -> Probe {
-        Probe { name: self.name.clone(), target: mapped.shown.clone(), status, reason }
+        Probe {
+            name: self.name.clone(),
+            target: mapped.shown.clone(),
+            status,
+            reason,
+        }
     }
     fn how(&self, mechanism: &str) -> String {
-        let how = if self.op.is_poll() { "counted only" } else { mechanism };
-        let slow = if self.cheap { "" } else { "; first instruction is single-stepped" };
+        let how = if self.op.is_poll() {
+            "counted only"
+        } else {
+            mechanism
+        };
+        let slow = if self.cheap {
+            ""
+        } else {
+            "; first instruction is single-stepped"
+        };
         format!("{how}{slow}")
     }
 }

@@ -17,7 +17,8 @@ use std::fmt::Write;
 pub fn check(args: &Args) -> Result<String, RecorderError> {
     bpf::preflight()?;
     let offset = crate::clock::offset();
-    let (mut bpf, mut probes) = Bpf::load(record::wanted(args, offset.offset_ns, args.thresholds()?)?)?;
+    let (mut bpf, mut probes) =
+        Bpf::load(record::wanted(args, offset.offset_ns, args.thresholds()?)?)?;
     let mut seen = HashSet::new();
     for mapped in libraries(args)? {
         if seen.insert(mapped.id) {
@@ -37,14 +38,20 @@ pub fn check(args: &Args) -> Result<String, RecorderError> {
 fn libraries(args: &Args) -> Result<Vec<Mapped>, RecorderError> {
     let mut found = Vec::new();
     for path in &args.lib {
-        let mapped = libs::at_path(path)
-            .map_err(|e| RecorderError::Library { path: path.clone(), reason: e.to_string() })?;
+        let mapped = libs::at_path(path).map_err(|e| RecorderError::Library {
+            path: path.clone(),
+            reason: e.to_string(),
+        })?;
         found.extend(mapped);
     }
     if let Some(name) = args.command.first() {
         let program = child::resolve(name)?;
         let likely = libs::likely(Some(&program));
-        found.extend(likely.iter().filter_map(|p| libs::at_path(p).ok().flatten()));
+        found.extend(
+            likely
+                .iter()
+                .filter_map(|p| libs::at_path(p).ok().flatten()),
+        );
     }
     for pid in &args.pid {
         if targets::stat(*pid).is_none() {

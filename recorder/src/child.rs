@@ -23,8 +23,10 @@ pub struct Child {
 /// # Errors
 /// If there is none.
 pub fn resolve(name: &str) -> Result<PathBuf, RecorderError> {
-    let runnable =
-        |p: &Path| p.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0);
+    let runnable = |p: &Path| {
+        p.metadata()
+            .is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
+    };
     let error = |reason: &str| RecorderError::NoCommand {
         program: name.to_owned(),
         reason: reason.to_owned(),
@@ -53,7 +55,9 @@ fn pipe() -> Result<(OwnedFd, OwnedFd), RecorderError> {
     let mut fds = [0; 2];
     // SAFETY: `fds` has room for the two descriptors that pipe2 writes.
     if unsafe { libc::pipe2(fds.as_mut_ptr(), libc::O_CLOEXEC) } != 0 {
-        return Err(RecorderError::Usage(std::io::Error::last_os_error().to_string()));
+        return Err(RecorderError::Usage(
+            std::io::Error::last_os_error().to_string(),
+        ));
     }
     // SAFETY: both were just made and belong to nobody else.
     Ok(unsafe { (OwnedFd::from_raw_fd(fds[0]), OwnedFd::from_raw_fd(fds[1])) })
@@ -65,6 +69,9 @@ impl Child {
     ///
     /// # Errors
     /// If the program is not there, or no process can be made.
+    ///
+    /// # Panics
+    /// Never: the command has a first word, and process ids are positive.
     pub fn hold(command: &[String], env: &[(&str, OsString)]) -> Result<Self, RecorderError> {
         let program = resolve(&command[0])?;
         let path = c_string(program.as_os_str())?;
@@ -83,7 +90,10 @@ impl Child {
             })
             .collect::<Result<Vec<_>, _>>()?;
         let pointers = |list: &[CString]| -> Vec<*const libc::c_char> {
-            list.iter().map(|s| s.as_ptr()).chain([std::ptr::null()]).collect()
+            list.iter()
+                .map(|s| s.as_ptr())
+                .chain([std::ptr::null()])
+                .collect()
         };
         let (argv, envp) = (pointers(&args), pointers(&vars));
         let (gate_read, gate) = pipe()?;
@@ -92,7 +102,9 @@ impl Child {
         // system calls, on memory that was prepared before.
         let pid = unsafe { libc::fork() };
         if pid < 0 {
-            return Err(RecorderError::Usage(std::io::Error::last_os_error().to_string()));
+            return Err(RecorderError::Usage(
+                std::io::Error::last_os_error().to_string(),
+            ));
         }
         if pid == 0 {
             let mut go = 0u8;
@@ -122,7 +134,9 @@ impl Child {
     /// # Errors
     /// If the kernel cannot run the program.
     pub fn release(&mut self) -> Result<(), RecorderError> {
-        let Some(gate) = self.gate.take() else { return Ok(()) };
+        let Some(gate) = self.gate.take() else {
+            return Ok(());
+        };
         let mut errno = 0i32;
         // SAFETY: valid descriptors and buffers of the sizes given. The read ends with nothing when
         // execve closes the other end.
@@ -182,7 +196,9 @@ mod tests {
         assert!(resolve("/bin/sh").is_ok());
         let why = resolve("no-such-program-here").unwrap_err().to_string();
         assert!(why.contains("no such program on PATH"), "{why}");
-        let why = resolve(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")).unwrap_err().to_string();
+        let why = resolve(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"))
+            .unwrap_err()
+            .to_string();
         assert!(why.contains("not executable"), "{why}");
     }
 }

@@ -14,6 +14,9 @@ pub struct Offset {
 }
 
 /// Reads both clocks a few times and keeps the reading that took the shortest.
+///
+/// # Panics
+/// Never: at least one reading is made.
 pub fn offset() -> Offset {
     (0..20)
         .map(|_| {
@@ -21,7 +24,11 @@ pub fn offset() -> Offset {
             let wall = now(libc::CLOCK_REALTIME);
             let after = monotonic_ns();
             let half = (after - before) / 2;
-            Offset { at_ns: wall, offset_ns: wall - (before + half), error_ns: half + 1 }
+            Offset {
+                at_ns: wall,
+                offset_ns: wall - (before + half),
+                error_ns: half + 1,
+            }
         })
         .min_by_key(|o| o.error_ns)
         .expect("the range is not empty")
@@ -38,7 +45,10 @@ pub fn wall_ns() -> i64 {
 }
 
 fn now(clock: libc::clockid_t) -> i64 {
-    let mut t = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let mut t = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
     // SAFETY: `t` is a valid timespec that lives through the call, which cannot fail for the two
     // clocks used here.
     unsafe { libc::clock_gettime(clock, &raw mut t) };

@@ -5,6 +5,8 @@
 //! attaches, `ring` drains, `writer` holds the SQL, `record` runs one recording. It runs on x86-64
 //! Linux 6.2 or later.
 
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a failed test may panic"))]
+
 pub mod abi;
 pub mod annotations;
 pub mod bpf;

@@ -61,21 +61,29 @@ pub fn record(args: &Args, console: &mut dyn Console) -> Result<Summary, Recorde
     if args.output.exists() && !args.force {
         return Err(RecorderError::FileExists(args.output.clone()));
     }
-    let socket = args.annotations.clone().unwrap_or_else(|| with_suffix(&args.output, ".sock"));
+    let socket = args
+        .annotations
+        .clone()
+        .unwrap_or_else(|| with_suffix(&args.output, ".sock"));
     // The fork comes before any thread.
     let child = if args.command.is_empty() {
         None
     } else {
         let socket = std::path::absolute(&socket).unwrap_or_else(|_| socket.clone());
-        Some(Child::hold(&args.command, &[("INGERO_ANNOTATIONS", socket.into_os_string())])?)
+        Some(Child::hold(
+            &args.command,
+            &[("INGERO_ANNOTATIONS", socket.into_os_string())],
+        )?)
     };
     let offset = clock::offset();
     let (bpf, probes) = Bpf::load(wanted(args, offset.offset_ns, thresholds.clone())?)?;
 
     let session = session(args, &bpf, thresholds);
     let progress = Arc::new(Progress::default());
-    let rotation =
-        Rotation { max_bytes: args.max_size.unwrap_or(0), max_files: args.max_files };
+    let rotation = Rotation {
+        max_bytes: args.max_size.unwrap_or(0),
+        max_files: args.max_files,
+    };
     let writer = Writer::create(
         &args.output,
         args.force,
@@ -142,7 +150,10 @@ pub fn record(args: &Args, console: &mut dyn Console) -> Result<Summary, Recorde
     summary
 }
 
-fn write(mut writer: Writer, inbox: &Receiver<Message>) -> impl FnOnce(&str) -> Result<Summary, RecorderError> + Send + use<> {
+fn write(
+    mut writer: Writer,
+    inbox: &Receiver<Message>,
+) -> impl FnOnce(&str) -> Result<Summary, RecorderError> + Send + use<> {
     loop {
         match inbox.recv_timeout(Duration::from_millis(200)) {
             Ok(message) => writer.take(message),
@@ -169,9 +180,15 @@ pub fn wanted(
     thresholds: Vec<(u8, u8, u64)>,
 ) -> Result<Wanted, RecorderError> {
     if args.comm.len() > 4 {
-        return Err(RecorderError::Usage("--comm: at most four names".to_owned()));
+        return Err(RecorderError::Usage(
+            "--comm: at most four names".to_owned(),
+        ));
     }
-    let comms = args.comm.iter().map(|c| c.chars().take(15).collect()).collect();
+    let comms = args
+        .comm
+        .iter()
+        .map(|c| c.chars().take(15).collect())
+        .collect();
     Ok(Wanted {
         config: Config {
             epoch_offset: offset_ns.cast_unsigned(),
@@ -191,12 +208,20 @@ pub fn wanted(
 }
 
 fn session(args: &Args, bpf: &Bpf, thresholds: Vec<(u8, u8, u64)>) -> Session {
-    let node = args.node.clone().map_or_else(system::node_name, |n| n.replace(':', "_"));
+    let node = args
+        .node
+        .clone()
+        .map_or_else(system::node_name, |n| n.replace(':', "_"));
     let all = thresholds.is_empty();
     let mut s = system::session(node);
     let cores = s.cpu_cores.to_string();
-    s.flags = if all { "record-all" } else { "record" }.to_owned();
-    s.pid_filter = args.pid.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
+    s.flags.push_str(if all { "record-all" } else { "record" });
+    s.pid_filter = args
+        .pid
+        .iter()
+        .map(u32::to_string)
+        .collect::<Vec<_>>()
+        .join(",");
     s.thresholds = thresholds;
     let mechanism = match bpf.mechanism {
         Mechanism::Session => "uprobe session",
@@ -209,13 +234,22 @@ fn session(args: &Args, bpf: &Bpf, thresholds: Vec<(u8, u8, u64)>) -> Session {
         areas.join(",")
     };
     for (key, value) in [
-        ("recorder", concat!("ingero-recorder ", env!("CARGO_PKG_VERSION"))),
+        (
+            "recorder",
+            concat!("ingero-recorder ", env!("CARGO_PKG_VERSION")),
+        ),
         ("record_all", if all { "1" } else { "0" }),
-        ("clock", "CLOCK_MONOTONIC plus the first offset of clock_offsets"),
+        (
+            "clock",
+            "CLOCK_MONOTONIC plus the first offset of clock_offsets",
+        ),
         ("host_cores", &cores),
         ("attach", mechanism),
         ("bpf_built_by", ingero_recorder_ebpf::BUILT_BY),
-        ("nested_driver_calls", if args.nested { "stored" } else { "left out" }),
+        (
+            "nested_driver_calls",
+            if args.nested { "stored" } else { "left out" },
+        ),
         ("without", &left_out),
         ("command", &args.command.join(" ")),
         ("ring_bytes", &(u64::from(args.ring_size) << 20).to_string()),
@@ -282,7 +316,10 @@ impl Run<'_> {
         roots.extend(named);
         if self.args.everything() {
             let me = std::process::id();
-            targets::all().into_iter().filter(|p| *p != me).for_each(|p| self.add(p));
+            targets::all()
+                .into_iter()
+                .filter(|p| *p != me)
+                .for_each(|p| self.add(p));
         }
         // Children forked while this goes on are marked by the kernel programs; those forked just
         // before are found by looking again.
@@ -342,7 +379,10 @@ impl Run<'_> {
         let mut probes = self.bpf.attach_library(mapped);
         if let Some(since) = mapped_ns {
             let late = clock::monotonic_ns().cast_unsigned().saturating_sub(since) / 1_000_000;
-            for p in probes.iter_mut().filter(|p: &&mut Probe| p.status == "attached") {
+            for p in probes
+                .iter_mut()
+                .filter(|p: &&mut Probe| p.status == "attached")
+            {
                 p.reason = format!("{}; {late} ms after it was mapped", p.reason);
             }
         }
@@ -365,8 +405,10 @@ impl Run<'_> {
         progress: &Progress,
         console: &mut dyn Console,
     ) -> String {
-        let deadline =
-            self.args.duration.map(|ns| Instant::now() + Duration::from_nanos(ns));
+        let deadline = self
+            .args
+            .duration
+            .map(|ns| Instant::now() + Duration::from_nanos(ns));
         loop {
             self.notices(notices);
             let now = Instant::now();
@@ -479,7 +521,11 @@ impl Run<'_> {
     fn each_second(&mut self, last: bool) {
         let wall = clock::monotonic_ns() + self.offset_ns;
         let before = |unit: i64| {
-            if last { u32::MAX } else { u32::try_from(wall / unit - 1).unwrap_or(0) }
+            if last {
+                u32::MAX
+            } else {
+                u32::try_from(wall / unit - 1).unwrap_or(0)
+            }
         };
         let losses = self.bpf.take_losses(before(1_000_000_000));
         let aggregates = self.bpf.take_aggregates(before(5_000_000_000));
@@ -543,7 +589,10 @@ impl Run<'_> {
         self.send(Message::Offset(clock::offset()));
         for (key, value) in [
             ("nested_driver_calls_left_out", self.bpf.nested_calls()),
-            ("waited_for_writer_ns", drain.waited_ns.load(Ordering::Relaxed)),
+            (
+                "waited_for_writer_ns",
+                drain.waited_ns.load(Ordering::Relaxed),
+            ),
             ("records_drained", drain.records.load(Ordering::Relaxed)),
         ] {
             self.send(Message::Fact(key.to_owned(), value.to_string()));

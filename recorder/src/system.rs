@@ -18,13 +18,18 @@ pub struct Load {
 impl Load {
     /// Begins at now.
     pub fn new() -> Self {
-        Self { last: cpu_times(&read("/proc/stat")) }
+        Self {
+            last: cpu_times(&read("/proc/stat")),
+        }
     }
 
     /// Load since the last call.
     pub fn snapshot(&mut self) -> Snapshot {
         let cpu = cpu_times(&read("/proc/stat"));
-        let (busy, total) = (cpu.0 - self.last.0.min(cpu.0), cpu.1 - self.last.1.min(cpu.1));
+        let (busy, total) = (
+            cpu.0 - self.last.0.min(cpu.0),
+            cpu.1 - self.last.1.min(cpu.1),
+        );
         self.last = cpu;
         let mem = read("/proc/meminfo");
         let kib = |key: &str| meminfo(&mem, key);
@@ -36,7 +41,11 @@ impl Load {
             mem_pct: percent(total_kib.saturating_sub(available), total_kib),
             mem_avail: (available / 1024).cast_signed(),
             swap_mb: (kib("SwapTotal:").saturating_sub(kib("SwapFree:")) / 1024).cast_signed(),
-            load_avg: load.split(' ').next().and_then(|v| v.parse().ok()).unwrap_or(0.0),
+            load_avg: load
+                .split(' ')
+                .next()
+                .and_then(|v| v.parse().ok())
+                .unwrap_or(0.0),
         }
     }
 }
@@ -49,14 +58,22 @@ impl Default for Load {
 
 #[allow(clippy::cast_precision_loss, reason = "a percentage needs no 53 bits")]
 fn percent(part: u64, whole: u64) -> f64 {
-    if whole == 0 { 0.0 } else { 100.0 * part as f64 / whole as f64 }
+    if whole == 0 {
+        0.0
+    } else {
+        100.0 * part as f64 / whole as f64
+    }
 }
 
 /// (busy, total) ticks of all CPUs.
 fn cpu_times(stat: &str) -> (u64, u64) {
     let line = stat.lines().next().unwrap_or_default();
-    let ticks: Vec<u64> =
-        line.split_whitespace().skip(1).take(8).filter_map(|v| v.parse().ok()).collect();
+    let ticks: Vec<u64> = line
+        .split_whitespace()
+        .skip(1)
+        .take(8)
+        .filter_map(|v| v.parse().ok())
+        .collect();
     let total: u64 = ticks.iter().sum();
     let idle: u64 = ticks.iter().skip(3).take(2).sum(); // idle and iowait
     (total - idle, total)
@@ -75,7 +92,9 @@ pub fn cgroups<'a>(pids: impl Iterator<Item = &'a u32>) -> Vec<CgroupCpu> {
     let mut paths = BTreeSet::new();
     for pid in pids {
         let text = read(&format!("/proc/{pid}/cgroup"));
-        let Some(path) = text.lines().find_map(|l| l.strip_prefix("0::")) else { continue };
+        let Some(path) = text.lines().find_map(|l| l.strip_prefix("0::")) else {
+            continue;
+        };
         let mut path = path;
         while !path.is_empty() && path != "/" && paths.insert(path.to_owned()) {
             path = path.rsplit_once('/').map_or("", |(parent, _)| parent);
@@ -141,7 +160,10 @@ fn gpu() -> (String, String) {
     let driver = read("/proc/driver/nvidia/version")
         .lines()
         .next()
-        .and_then(|l| l.split_whitespace().find(|w| w.starts_with(|c: char| c.is_ascii_digit())))
+        .and_then(|l| {
+            l.split_whitespace()
+                .find(|w| w.starts_with(|c: char| c.is_ascii_digit()))
+        })
         .unwrap_or_default()
         .to_owned();
     if !Path::new("/proc/driver/nvidia").exists() {
@@ -150,7 +172,13 @@ fn gpu() -> (String, String) {
     let smi = std::process::Command::new("nvidia-smi")
         .args(["--query-gpu=name,memory.total", "--format=csv,noheader"])
         .output()
-        .map(|o| String::from_utf8_lossy(&o.stdout).lines().next().unwrap_or_default().to_owned());
+        .map(|o| {
+            String::from_utf8_lossy(&o.stdout)
+                .lines()
+                .next()
+                .unwrap_or_default()
+                .to_owned()
+        });
     (smi.unwrap_or_default(), driver)
 }
 
@@ -158,13 +186,20 @@ fn gpu() -> (String, String) {
 pub fn node_name() -> String {
     let name = read("/proc/sys/kernel/hostname");
     let name = name.trim().replace(':', "_");
-    if name.is_empty() { "localhost".to_owned() } else { name }
+    if name.is_empty() {
+        "localhost".to_owned()
+    } else {
+        name
+    }
 }
 
 /// Bytes free for us on the file system of `path`.
 pub fn free_bytes(path: &Path) -> Option<u64> {
     use std::os::unix::ffi::OsStrExt;
-    let dir = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let dir = path
+        .parent()
+        .filter(|p| !p.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     let dir = std::ffi::CString::new(dir.as_os_str().as_bytes()).ok()?;
     let mut s = std::mem::MaybeUninit::<libc::statvfs>::zeroed();
     // SAFETY: `dir` is a terminated string and `s` has room for the structure; all its bytes are
@@ -191,7 +226,10 @@ mod tests {
     fn cpu_stat_keys_are_told_apart() {
         let text = "usage_usec 10\nuser_usec 4\nnr_periods 3\nnr_throttled 2\nthrottled_usec 7\n";
         let c = cpu_stat(text, "/a".to_owned(), 1);
-        assert_eq!((c.usage_us, c.nr_periods, c.nr_throttled, c.throttled_us), (10, 3, 2, 7));
+        assert_eq!(
+            (c.usage_us, c.nr_periods, c.nr_throttled, c.throttled_us),
+            (10, 3, 2, 7)
+        );
     }
 
     #[test]

@@ -26,7 +26,12 @@ fn parse_stat(text: &str) -> Option<Stat> {
     let state = fields.next()?.chars().next()?;
     let ppid = fields.next()?.parse().ok()?;
     let start_ticks = fields.nth(17)?.parse().ok()?;
-    Some(Stat { comm: comm.to_owned(), state, ppid, start_ticks })
+    Some(Stat {
+        comm: comm.to_owned(),
+        state,
+        ppid,
+        start_ticks,
+    })
 }
 
 /// `None` if there is no such process.
@@ -43,7 +48,10 @@ pub fn all() -> Vec<u32> {
 
 /// Processes whose name is one of `comms`.
 pub fn named(comms: &[String]) -> Vec<u32> {
-    all().into_iter().filter(|p| stat(*p).is_some_and(|s| comms.contains(&s.comm))).collect()
+    all()
+        .into_iter()
+        .filter(|p| stat(*p).is_some_and(|s| comms.contains(&s.comm)))
+        .collect()
 }
 
 /// `roots` and all their descendants.
@@ -118,7 +126,10 @@ mod tests {
     fn names_with_parentheses_are_read() {
         let line = "7 (a) (b c) S 3 7 7 0 -1 4194304 1 2 3 4 5 6 7 8 20 0 1 0 9876 0 0";
         let s = parse_stat(line).unwrap();
-        assert_eq!((s.comm.as_str(), s.state, s.ppid, s.start_ticks), ("a) (b c", 'S', 3, 9876));
+        assert_eq!(
+            (s.comm.as_str(), s.state, s.ppid, s.start_ticks),
+            ("a) (b c", 'S', 3, 9876)
+        );
     }
 
     #[test]

@@ -1,6 +1,11 @@
 //! Every library call the program makes is in the file, once, in order, with its arguments.
 
-#![allow(clippy::unwrap_used, clippy::print_stderr, missing_docs, reason = "a test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    missing_docs,
+    reason = "a test"
+)]
 
 mod common;
 use common::{Made, int, ints, made, said, standin};
@@ -8,7 +13,10 @@ use rusqlite::Connection;
 
 /// Compares the stored calls of the program with those it says it made, one by one.
 fn assert_all_recorded(db: &Connection, made: &[Made]) {
-    let offset = int(db, "SELECT offset_ns FROM clock_offsets ORDER BY timestamp LIMIT 1");
+    let offset = int(
+        db,
+        "SELECT offset_ns FROM clock_offsets ORDER BY timestamp LIMIT 1",
+    );
     let polls: Vec<&Made> = made.iter().filter(|m| is_poll(m)).collect();
     let calls: Vec<&Made> = made.iter().filter(|m| !is_poll(m)).collect();
     let rows = ints(
@@ -22,7 +30,10 @@ fn assert_all_recorded(db: &Connection, made: &[Made]) {
         assert_eq!(r[..7], want, "{m:?}");
         assert_eq!(r[9], m.tid, "{m:?}");
         let (start, dur) = (r[7] - offset, r[8]);
-        assert!(start >= m.start && start + dur <= m.end, "{m:?}: {start} + {dur}");
+        assert!(
+            start >= m.start && start + dur <= m.end,
+            "{m:?}: {start} + {dur}"
+        );
         if let Some(want) = &m.nccl {
             let sql = "SELECT seq,count,dtype,bytes,peer,rank,nranks,comm,(SELECT arg1 FROM events \
                        WHERE rowid=event) FROM nccl_calls WHERE event=";
@@ -53,12 +64,21 @@ fn every_op(args: &[&str], flags: &[&str], kind: &str) {
     // Each op of the table was called, or the test proves too little.
     for op in ingero_recorder::probes::ops::OPS {
         let called = |m: &Made| (m.source, m.op) == (i64::from(op.source), i64::from(op.op));
-        assert!(made.iter().any(called), "{op:?} is not called by the program");
+        assert!(
+            made.iter().any(called),
+            "{op:?} is not called by the program"
+        );
         for name in op.names {
             assert!(made.iter().any(|m| m.name == *name), "{name} is not called");
         }
     }
-    assert_eq!(int(&db, "SELECT count(*) FROM recording_probes WHERE status='failed'"), 0);
+    assert_eq!(
+        int(
+            &db,
+            "SELECT count(*) FROM recording_probes WHERE status='failed'"
+        ),
+        0
+    );
 }
 
 #[test]
@@ -78,7 +98,16 @@ fn calls_are_recorded_by_plain_probes() {
     needs_bpf!();
     // Without the driver and NCCL: hundreds of single links take a minute to detach.
     let s = standin("plain-probes", &[]);
-    let args = ["--attach", "plain", "--without", "driver", "--without", "nccl", "--without", "graph"];
+    let args = [
+        "--attach",
+        "plain",
+        "--without",
+        "driver",
+        "--without",
+        "nccl",
+        "--without",
+        "graph",
+    ];
     let (text, db) = s.record(&args, &["all"]);
     let runtime: Vec<Made> = made(&text).into_iter().filter(|m| m.source == 1).collect();
     assert!(runtime.len() > 30);
@@ -102,8 +131,14 @@ fn a_driver_call_inside_its_runtime_call_is_left_out_and_counted() {
     needs_bpf!();
     let s = standin("nesting", &["-DNESTING"]);
     let (_, db) = s.record(&[], &["calls", "50"]);
-    assert_eq!(int(&db, "SELECT count(*) FROM events WHERE source=1 AND op=3"), 50);
-    assert_eq!(int(&db, "SELECT count(*) FROM events WHERE source=4 AND op=1"), 0);
+    assert_eq!(
+        int(&db, "SELECT count(*) FROM events WHERE source=1 AND op=3"),
+        50
+    );
+    assert_eq!(
+        int(&db, "SELECT count(*) FROM events WHERE source=4 AND op=1"),
+        0
+    );
     let sql = "SELECT value FROM recording WHERE key='nested_driver_calls_left_out'";
     let n: String = db.query_row(sql, [], |r| r.get(0)).unwrap();
     assert_eq!(n, "50");
@@ -162,7 +197,8 @@ fn a_forked_child_that_execs_is_followed() {
     assert_eq!(int(&db, &format!("{of_child} source=3 AND op=6")), 1);
     let fork = format!("SELECT count(*) FROM events WHERE source=3 AND op=7 AND arg1={child}");
     assert_eq!(int(&db, &fork), 1);
-    let task = format!("SELECT traced FROM tasks WHERE tid={child} AND start_ns>0 AND exit_ns>start_ns");
+    let task =
+        format!("SELECT traced FROM tasks WHERE tid={child} AND start_ns>0 AND exit_ns>start_ns");
     assert_eq!(int(&db, &task), 1);
 }
 
@@ -170,13 +206,22 @@ fn a_forked_child_that_execs_is_followed() {
 fn a_burst_is_accounted_for_to_the_last_call() {
     needs_bpf!();
     let s = standin("burst", &[]);
-    let (text, db) = s.record(&["--ring-size", "1", "--without", "io"], &["burst", "1000000"]);
+    let (text, db) = s.record(
+        &["--ring-size", "1", "--without", "io"],
+        &["burst", "1000000"],
+    );
     let made = said(&text, "burst");
     let stored = int(&db, "SELECT count(*) FROM events WHERE source=1 AND op=3");
-    let lost = int(&db, "SELECT coalesce(sum(lost),0) FROM recording_losses WHERE probe='cuda'");
+    let lost = int(
+        &db,
+        "SELECT coalesce(sum(lost),0) FROM recording_losses WHERE probe='cuda'",
+    );
     assert_eq!(stored + lost, made, "{stored} stored, {lost} lost");
     assert!(stored > 10_000, "{stored}");
-    let counted = int(&db, "SELECT sum(count) FROM event_aggregates WHERE source=1 AND op=3");
+    let counted = int(
+        &db,
+        "SELECT sum(count) FROM event_aggregates WHERE source=1 AND op=3",
+    );
     assert_eq!(counted, stored);
     // Losses are named by CPU and second, within the recording.
     let bad = "SELECT count(*) FROM recording_losses, sessions WHERE probe='cuda' AND (cpu<0 OR \
@@ -193,7 +238,10 @@ fn a_burst_that_fits_loses_nothing() {
     needs_bpf!();
     let s = standin("fits", &[]);
     let (text, db) = s.record(&["--ring-size", "256"], &["burst", "300000"]);
-    assert_eq!(int(&db, "SELECT count(*) FROM events WHERE source=1 AND op=3"), said(&text, "burst"));
+    assert_eq!(
+        int(&db, "SELECT count(*) FROM events WHERE source=1 AND op=3"),
+        said(&text, "burst")
+    );
     assert_eq!(int(&db, "SELECT count(*) FROM recording_losses"), 0);
 }
 
@@ -201,7 +249,10 @@ fn a_burst_that_fits_loses_nothing() {
 fn short_calls_become_counts_and_histograms_on_request() {
     needs_bpf!();
     let s = standin("threshold", &[]);
-    let (text, db) = s.record(&["--min-duration", "cudaLaunchKernel=1s"], &["burst", "20000"]);
+    let (text, db) = s.record(
+        &["--min-duration", "cudaLaunchKernel=1s"],
+        &["burst", "20000"],
+    );
     let made = said(&text, "burst");
     assert_eq!(int(&db, "SELECT count(*) FROM events WHERE source=1"), 0);
     for sql in [
@@ -213,15 +264,31 @@ fn short_calls_become_counts_and_histograms_on_request() {
     }
     let min = "SELECT min_dur FROM recording_thresholds WHERE source=1 AND op=3";
     assert_eq!(int(&db, min), 1_000_000_000);
-    let flags: String = db.query_row("SELECT flags FROM sessions", [], |r| r.get(0)).unwrap();
+    let flags: String = db
+        .query_row("SELECT flags FROM sessions", [], |r| r.get(0))
+        .unwrap();
     assert_eq!(flags, "record");
     // The slots hold the exact sum within their width.
-    let sum = int(&db, "SELECT sum(sum_dur) FROM event_aggregates WHERE source=1 AND op=3");
+    let sum = int(
+        &db,
+        "SELECT sum(sum_dur) FROM event_aggregates WHERE source=1 AND op=3",
+    );
     let (mut low, mut high) = (0, 0);
-    for r in ints(&db, "SELECT slot,sum(count) FROM recording_histograms GROUP BY slot") {
+    for r in ints(
+        &db,
+        "SELECT slot,sum(count) FROM recording_histograms GROUP BY slot",
+    ) {
         let (s, n) = (r[0], r[1]);
-        low += n * if s < 16 { s } else { (16 + s % 16) << (s / 16 - 1) };
-        high += n * if s < 16 { s + 1 } else { (17 + s % 16) << (s / 16 - 1) };
+        low += n * if s < 16 {
+            s
+        } else {
+            (16 + s % 16) << (s / 16 - 1)
+        };
+        high += n * if s < 16 {
+            s + 1
+        } else {
+            (17 + s % 16) << (s / 16 - 1)
+        };
     }
     assert!(low <= sum && sum < high, "{low} {sum} {high}");
 }

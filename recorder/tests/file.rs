@@ -1,6 +1,11 @@
 //! The file is complete and valid however the recording ends, and says what it must.
 
-#![allow(clippy::unwrap_used, clippy::print_stderr, missing_docs, reason = "a test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    missing_docs,
+    reason = "a test"
+)]
 
 mod common;
 use common::{int, open, standin};
@@ -10,7 +15,12 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 fn stopped_by(db: &rusqlite::Connection) -> String {
-    db.query_row("SELECT value FROM recording WHERE key='stopped_by'", [], |r| r.get(0)).unwrap()
+    db.query_row(
+        "SELECT value FROM recording WHERE key='stopped_by'",
+        [],
+        |r| r.get(0),
+    )
+    .unwrap()
 }
 
 #[test]
@@ -60,11 +70,16 @@ fn kill_9_loses_at_most_the_last_second() {
     recorder.wait().unwrap();
     // An ordinary reader replays the log that the writer left.
     let db = rusqlite::Connection::open(s.db()).unwrap();
-    let ok: String = db.query_row("PRAGMA integrity_check", [], |r| r.get(0)).unwrap();
+    let ok: String = db
+        .query_row("PRAGMA integrity_check", [], |r| r.get(0))
+        .unwrap();
     assert_eq!(ok, "ok");
     let last = int(&db, "SELECT max(timestamp) FROM events WHERE source=1");
     let gap = killed - last;
-    assert!((0..1_100_000_000).contains(&gap), "{gap} ns before the kill");
+    assert!(
+        (0..1_100_000_000).contains(&gap),
+        "{gap} ns before the kill"
+    );
     assert_eq!(int(&db, "SELECT stopped_at FROM sessions"), 0);
     let pid = int(&db, "SELECT pid FROM events WHERE source=1 LIMIT 1");
     common::signal(u32::try_from(pid).unwrap(), libc::SIGKILL);
@@ -98,7 +113,11 @@ fn a_full_disk_ends_the_recording_with_a_valid_file() {
         .output()
         .unwrap();
     let check = || {
-        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+        assert!(
+            out.status.success(),
+            "{}",
+            String::from_utf8_lossy(&out.stderr)
+        );
         assert!(String::from_utf8_lossy(&out.stderr).contains("recording ends here"));
         let copy = s.dir.join("copy.db");
         std::fs::copy(&db, &copy).unwrap();
@@ -107,7 +126,12 @@ fn a_full_disk_ends_the_recording_with_a_valid_file() {
         let db = open(&copy);
         assert!(int(&db, "SELECT count(*) FROM events") > 1000);
         assert!(int(&db, "SELECT stopped_at FROM sessions") > 0);
-        assert!(int(&db, "SELECT sum(lost) FROM recording_losses WHERE reason='disk_full'") > 0);
+        assert!(
+            int(
+                &db,
+                "SELECT sum(lost) FROM recording_losses WHERE reason='disk_full'"
+            ) > 0
+        );
     };
     let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(check));
     let _ = Command::new("umount").arg(&mount).status();
@@ -135,7 +159,10 @@ fn a_nearly_full_disk_ends_the_recording_in_time() {
 fn large_recordings_are_split_without_a_gap() {
     needs_bpf!();
     let s = standin("split", &[]);
-    let (text, _) = s.record(&["--max-size", "3M", "--ring-size", "256"], &["burst", "150000"]);
+    let (text, _) = s.record(
+        &["--max-size", "3M", "--ring-size", "256"],
+        &["burst", "150000"],
+    );
     let made = common::said(&text, "burst");
     let mut stored = 0;
     let mut files = 0;
@@ -205,7 +232,11 @@ fn another_user_cannot_annotate() {
     std::fs::set_permissions(&socket, mode).unwrap();
     let script = "import socket,sys\ns=socket.socket(socket.AF_UNIX)\ns.connect(sys.argv[1])\n\
                   s.sendall(b'{\"labels\":{\"a\":\"b\"}}\\n')\ns.recv(1)";
-    let _ = Command::new("python3").args(["-c", script]).arg(&socket).uid(65534).output();
+    let _ = Command::new("python3")
+        .args(["-c", script])
+        .arg(&socket)
+        .uid(65534)
+        .output();
     assert!(recorder.wait().unwrap().success());
     assert_eq!(int(&open(&s.db()), "SELECT count(*) FROM annotations"), 0);
 }
@@ -215,9 +246,17 @@ fn snapshots_come_once_a_second() {
     needs_bpf!();
     let s = standin("snapshots", &[]);
     let (_, db) = s.record(&["--duration", "3500ms"], &["quiet", "20000"]);
-    let n = int(&db, "SELECT count(*) FROM system_snapshots WHERE mem_pct>0 AND mem_avail>0");
+    let n = int(
+        &db,
+        "SELECT count(*) FROM system_snapshots WHERE mem_pct>0 AND mem_avail>0",
+    );
     assert!((3..=5).contains(&n), "{n}");
-    assert!(int(&db, "SELECT count(*) FROM clock_offsets WHERE error_ns<1000000") >= 2);
+    assert!(
+        int(
+            &db,
+            "SELECT count(*) FROM clock_offsets WHERE error_ns<1000000"
+        ) >= 2
+    );
 }
 
 /// Tables and columns of generation 0.10, as its readers expect them.
@@ -241,14 +280,20 @@ const GENERATION_0_10: &[(&str, &str)] = &[
         "id detected_at severity summary root_cause explanation recommendations cuda_op \
          cuda_p99_us cuda_p50_us tail_ratio timeline node",
     ),
-    ("system_snapshots", "id timestamp cpu_pct mem_pct mem_avail swap_mb load_avg"),
+    (
+        "system_snapshots",
+        "id timestamp cpu_pct mem_pct mem_avail swap_mb load_avg",
+    ),
     (
         "sessions",
         "id started_at stopped_at gpu_model gpu_driver cpu_model cpu_cores mem_total kernel \
          os_release cuda_ver python_ver ingero_ver pid_filter flags node rank local_rank world_size",
     ),
     ("process_names", "pid name seen_at"),
-    ("cgroup_metadata", "cgroup_id container_id cgroup_path pod_name namespace"),
+    (
+        "cgroup_metadata",
+        "cgroup_id container_id cgroup_path pod_name namespace",
+    ),
     (
         "cgroup_schedstat",
         "cgroup_id p99_off_cpu total_off_cpu event_count window_start window_end",
@@ -269,7 +314,11 @@ fn a_reader_of_0_10_finds_every_table_and_column() {
     let (_, db) = s.record(&[], &["calls", "3"]);
     for (table, columns) in GENERATION_0_10 {
         let mut q = db.prepare(&format!("PRAGMA table_info({table})")).unwrap();
-        let found: Vec<String> = q.query_map([], |r| r.get(1)).unwrap().map(Result::unwrap).collect();
+        let found: Vec<String> = q
+            .query_map([], |r| r.get(1))
+            .unwrap()
+            .map(Result::unwrap)
+            .collect();
         assert_eq!(found.join(" "), *columns, "{table}");
     }
     for index in [
@@ -280,12 +329,17 @@ fn a_reader_of_0_10_finds_every_table_and_column() {
         "idx_aggregates_bucket",
         "idx_aggregates_5s_bucket",
     ] {
-        let sql = format!("SELECT count(*) FROM sqlite_master WHERE type='index' AND name='{index}'");
+        let sql =
+            format!("SELECT count(*) FROM sqlite_master WHERE type='index' AND name='{index}'");
         assert_eq!(int(&db, &sql), 1, "{index}");
     }
     assert_eq!(int(&db, "PRAGMA user_version"), 10);
     let version: String = db
-        .query_row("SELECT value FROM schema_info WHERE key='version'", [], |r| r.get(0))
+        .query_row(
+            "SELECT value FROM schema_info WHERE key='version'",
+            [],
+            |r| r.get(0),
+        )
         .unwrap();
     assert_eq!(version, "0.10");
     let header = std::fs::read(s.db()).unwrap();
@@ -302,7 +356,11 @@ fn plain_sqlite3_reads_the_file() {
     let script = "import sqlite3,sys\nd=sqlite3.connect(f'file:{sys.argv[1]}?mode=ro',uri=True)\n\
                   print(d.execute('select count(*) from events join ops on source_id=source and \
                   op_id=op where ops.name=\"cudaLaunchKernel\"').fetchone()[0])";
-    let out = Command::new("python3").args(["-c", script]).arg(s.db()).output().unwrap();
+    let out = Command::new("python3")
+        .args(["-c", script])
+        .arg(s.db())
+        .output()
+        .unwrap();
     assert_eq!(String::from_utf8_lossy(&out.stdout).trim(), "3", "{out:?}");
 }
 
@@ -317,7 +375,10 @@ fn refused(args: &[&str]) -> String {
     let text = String::from_utf8(out.stderr).unwrap();
     assert!(!text.contains("panicked"), "{text}");
     assert_eq!(text.trim().lines().count(), 1, "one message: {text}");
-    assert!(!dir.path().join("trace.db").exists(), "{args:?} left a file");
+    assert!(
+        !dir.path().join("trace.db").exists(),
+        "{args:?} left a file"
+    );
     text
 }
 
@@ -346,7 +407,11 @@ fn without_privileges_one_message_says_what_to_do() {
     if unsafe { libc::geteuid() } == 0 {
         c.uid(65534);
     }
-    let out = c.current_dir("/").args(["-o", "/tmp/ingero-unprivileged.db"]).output().unwrap();
+    let out = c
+        .current_dir("/")
+        .args(["-o", "/tmp/ingero-unprivileged.db"])
+        .output()
+        .unwrap();
     assert_eq!(out.status.code(), Some(2));
     let text = String::from_utf8_lossy(&out.stderr).into_owned();
     assert!(text.contains("sudo ingero record"), "{text}");
@@ -357,9 +422,19 @@ fn without_privileges_one_message_says_what_to_do() {
 fn check_prints_a_table() {
     needs_bpf!();
     let s = standin("check", &[]);
-    let out = s.recorder(&["--check", "--"]).arg(s.program()).output().unwrap();
+    let out = s
+        .recorder(&["--check", "--"])
+        .arg(s.program())
+        .output()
+        .unwrap();
     let text = common::succeeded(&out);
-    for part in ["PROBE", "sched:sched_switch", "cudaLaunchKernel_ptsz", "cuLaunchKernelEx", "ncclAllReduce"] {
+    for part in [
+        "PROBE",
+        "sched:sched_switch",
+        "cudaLaunchKernel_ptsz",
+        "cuLaunchKernelEx",
+        "ncclAllReduce",
+    ] {
         assert!(text.contains(part), "{part} is not in\n{text}");
     }
     assert!(!s.db().exists());

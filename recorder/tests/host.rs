@@ -1,6 +1,11 @@
 //! What the host does to the program: scheduling, processes, sockets, disks, memory.
 
-#![allow(clippy::unwrap_used, clippy::print_stderr, missing_docs, reason = "a test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    missing_docs,
+    reason = "a test"
+)]
 
 mod common;
 use common::{int, ints, made, said, standin, texts};
@@ -23,8 +28,14 @@ fn sleeps_are_intervals_of_the_right_length_and_state() {
     assert_eq!(rows.len(), 25);
     for r in rows {
         assert_eq!(r[1], 1, "interruptible: {r:?}");
-        assert!(r[2] > r[3] - r[0] && r[2] <= r[3], "woken inside the interval: {r:?}");
-        assert!(r[2] - (r[3] - r[0]) >= 19_000_000, "woken at the end of the sleep: {r:?}");
+        assert!(
+            r[2] > r[3] - r[0] && r[2] <= r[3],
+            "woken inside the interval: {r:?}"
+        );
+        assert!(
+            r[2] - (r[3] - r[0]) >= 19_000_000,
+            "woken at the end of the sleep: {r:?}"
+        );
         assert!(r[4] != tid, "somebody else took the CPU: {r:?}");
         assert_eq!(r[5], tid, "a thread id in both columns");
     }
@@ -64,7 +75,9 @@ fn threads_older_than_the_recorder_are_recorded() {
     needs_bpf!();
     let s = standin("old", &[]);
     let mut program = s.start(&["threads"]);
-    let mut lines = BufReader::new(program.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let mut lines = BufReader::new(program.stdout.take().unwrap())
+        .lines()
+        .map(Result::unwrap);
     let mut text = String::new();
     for line in lines.by_ref() {
         text.push_str(&line);
@@ -82,11 +95,17 @@ fn threads_older_than_the_recorder_are_recorded() {
         text.push('\n');
     }
     program.wait().unwrap();
-    assert!(recorder.wait().unwrap().success(), "it ends with its target");
+    assert!(
+        recorder.wait().unwrap().success(),
+        "it ends with its target"
+    );
     let db = common::open(&s.db());
     let calls = made(&text);
     assert_eq!(calls.len(), 15);
-    assert_eq!(int(&db, "SELECT count(*) FROM events WHERE source=1 AND op=3"), 15);
+    assert_eq!(
+        int(&db, "SELECT count(*) FROM events WHERE source=1 AND op=3"),
+        15
+    );
     let threads: Vec<i64> = text
         .lines()
         .filter_map(|l| l.strip_prefix("thread ")?.parse().ok())
@@ -94,18 +113,28 @@ fn threads_older_than_the_recorder_are_recorded() {
     assert_eq!(threads.len(), 3);
     for tid in threads {
         let task = format!("SELECT traced FROM tasks WHERE tid={tid} AND start_ns=0 AND exit_ns>0");
-        assert_eq!(int(&db, &format!("{task} AND pid={pid} AND comm='old-worker'")), 1);
+        assert_eq!(
+            int(&db, &format!("{task} AND pid={pid} AND comm='old-worker'")),
+            1
+        );
         // It slept since before the recorder came, which is known, and its own sleep of 20 ms.
-        let off = format!("SELECT count(*) FROM events e JOIN sched_details d ON d.event=e.rowid \
-                           WHERE source=3 AND op=1 AND tid={tid} AND state=1");
+        let off = format!(
+            "SELECT count(*) FROM events e JOIN sched_details d ON d.event=e.rowid \
+                           WHERE source=3 AND op=1 AND tid={tid} AND state=1"
+        );
         assert!(int(&db, &off) >= 2);
         let sleep = format!("{off} AND duration BETWEEN 19000000 AND 80000000");
         assert!(int(&db, &sleep) >= 1);
-        let comm = format!("SELECT source,op,comm FROM events WHERE tid={tid} AND comm!='old-worker'");
+        let comm =
+            format!("SELECT source,op,comm FROM events WHERE tid={tid} AND comm!='old-worker'");
         assert_eq!(texts(&db, &comm), [""; 0]);
     }
     let why: String = db
-        .query_row("SELECT value FROM recording WHERE key='stopped_by'", [], |r| r.get(0))
+        .query_row(
+            "SELECT value FROM recording WHERE key='stopped_by'",
+            [],
+            |r| r.get(0),
+        )
         .unwrap();
     assert_eq!(why, "targets ended");
 }
@@ -117,7 +146,10 @@ fn a_thread_that_sleeps_all_the_time_has_one_interval() {
     let mut program = s.start(&["quiet", "30000"]);
     std::thread::sleep(std::time::Duration::from_millis(200));
     let pid = program.id().to_string();
-    let out = s.recorder(&["--pid", &pid, "--duration", "1s"]).output().unwrap();
+    let out = s
+        .recorder(&["--pid", &pid, "--duration", "1s"])
+        .output()
+        .unwrap();
     program.kill().unwrap();
     program.wait().unwrap();
     common::succeeded(&out);
@@ -130,7 +162,10 @@ fn a_thread_that_sleeps_all_the_time_has_one_interval() {
         ),
     );
     assert_eq!(rows.len(), 1, "{rows:?}");
-    assert!(rows[0][0] > 900_000_000 && rows[0][1] == 1 && rows[0][2] == 0, "{rows:?}");
+    assert!(
+        rows[0][0] > 900_000_000 && rows[0][1] == 1 && rows[0][2] == 0,
+        "{rows:?}"
+    );
 }
 
 #[test]
@@ -141,10 +176,20 @@ fn socket_calls_are_recorded_and_file_reads_are_not() {
     let line = text.lines().find_map(|l| l.strip_prefix("fds ")).unwrap();
     let fds: Vec<i64> = line.split(' ').map(|f| f.parse().unwrap()).collect();
     let (a, b) = (fds[0], fds[1]);
-    let rows = ints(&db, "SELECT op,arg0,arg1 FROM events WHERE source=7 ORDER BY timestamp,rowid");
+    let rows = ints(
+        &db,
+        "SELECT op,arg0,arg1 FROM events WHERE source=7 ORDER BY timestamp,rowid",
+    );
     let want = [
-        [1, a, 10], [2, b, 10], [1, a, 11], [2, b, 11], [1, a, 30], [2, b, 30], [1, a, 13],
-        [2, b, 13], [2, b, 0],
+        [1, a, 10],
+        [2, b, 10],
+        [1, a, 11],
+        [2, b, 11],
+        [1, a, 30],
+        [2, b, 30],
+        [1, a, 13],
+        [2, b, 13],
+        [2, b, 0],
     ];
     assert_eq!(rows, want);
 }
@@ -166,7 +211,10 @@ fn block_requests_have_a_size_and_a_latency() {
         return;
     }
     assert!(sectors >= 20 * 128, "{sectors}");
-    assert!(rows.iter().all(|r| r[1] > 1000 && r[1] < 10_000_000_000), "{rows:?}");
+    assert!(
+        rows.iter().all(|r| r[1] > 1000 && r[1] < 10_000_000_000),
+        "{rows:?}"
+    );
 }
 
 #[test]
@@ -180,12 +228,21 @@ fn page_allocations_are_counted_by_order() {
         &format!("SELECT sum(count) FROM event_aggregates WHERE source=3 AND op=3 AND pid={pid}"),
     );
     assert!(count > 20, "{count}");
-    let by_order = int(&db, &format!("SELECT sum(count) FROM page_allocs WHERE pid={pid}"));
+    let by_order = int(
+        &db,
+        &format!("SELECT sum(count) FROM page_allocs WHERE pid={pid}"),
+    );
     assert_eq!(by_order, count);
-    let bytes = int(&db, &format!("SELECT sum(count*(4096<<ord)) FROM page_allocs WHERE pid={pid}"));
+    let bytes = int(
+        &db,
+        &format!("SELECT sum(count*(4096<<ord)) FROM page_allocs WHERE pid={pid}"),
+    );
     let sum = "SELECT sum(sum_arg0) FROM event_aggregates WHERE source=3 AND op=3 AND";
     assert_eq!(int(&db, &format!("{sum} pid={pid}")), bytes);
-    assert_eq!(int(&db, "SELECT count(*) FROM events WHERE source=3 AND op=3"), 0);
+    assert_eq!(
+        int(&db, "SELECT count(*) FROM events WHERE source=3 AND op=3"),
+        0
+    );
 }
 
 #[test]
@@ -213,7 +270,13 @@ fn processes_are_found_by_name() {
     assert!(recorder.wait().unwrap().success());
     let db = common::open(&s.db());
     assert_eq!(int(&db, "SELECT count(*) FROM events WHERE source=1"), 6);
-    assert_eq!(int(&db, "SELECT count(*) FROM events WHERE source=1 AND comm='ingero-named'"), 6);
+    assert_eq!(
+        int(
+            &db,
+            "SELECT count(*) FROM events WHERE source=1 AND comm='ingero-named'"
+        ),
+        6
+    );
 }
 
 #[test]
@@ -235,6 +298,18 @@ fn everything_is_recorded_without_a_target() {
     let me = recorder.id();
     assert!(recorder.wait().unwrap().success());
     let db = common::open(&s.db());
-    assert_eq!(int(&db, &format!("SELECT count(*) FROM events WHERE source=1 AND pid={pid}")), 4);
-    assert_eq!(int(&db, &format!("SELECT count(*) FROM events WHERE source=3 AND pid={me}")), 0);
+    assert_eq!(
+        int(
+            &db,
+            &format!("SELECT count(*) FROM events WHERE source=1 AND pid={pid}")
+        ),
+        4
+    );
+    assert_eq!(
+        int(
+            &db,
+            &format!("SELECT count(*) FROM events WHERE source=3 AND pid={me}")
+        ),
+        0
+    );
 }

@@ -70,7 +70,12 @@ pub fn mapped_by(pid: u32) -> Vec<Mapped> {
         };
         if !out.iter().any(|m| m.id == id) {
             let shown = path.to_owned();
-            out.push(Mapped { lib, shown, open, id });
+            out.push(Mapped {
+                lib,
+                shown,
+                open,
+                id,
+            });
         }
     }
     out
@@ -87,18 +92,27 @@ pub fn at_path(path: &Path) -> std::io::Result<Option<Mapped>> {
     let Some(lib) = lib_of(&path.to_string_lossy()).or_else(|| lib_of(&shown)) else {
         return Ok(None);
     };
-    Ok(Some(Mapped { lib, shown, open: real, id: id_of(&meta) }))
+    Ok(Some(Mapped {
+        lib,
+        shown,
+        open: real,
+        id: id_of(&meta),
+    }))
 }
 
 /// Libraries that a command is likely to load, so that they are attached before it starts: those
 /// the dynamic linker knows, those on `LD_LIBRARY_PATH`, and those in the site-packages of a
 /// Python at `program`.
 pub fn likely(program: Option<&Path>) -> Vec<PathBuf> {
-    let mut dirs: Vec<PathBuf> = ["/usr/lib/x86_64-linux-gnu", "/usr/lib64", "/usr/local/cuda/lib64"]
-        .iter()
-        .chain(&["/usr/local/nvidia/lib64", "/usr/local/nvidia/lib"])
-        .map(PathBuf::from)
-        .collect();
+    let mut dirs: Vec<PathBuf> = [
+        "/usr/lib/x86_64-linux-gnu",
+        "/usr/lib64",
+        "/usr/local/cuda/lib64",
+    ]
+    .iter()
+    .chain(&["/usr/local/nvidia/lib64", "/usr/local/nvidia/lib"])
+    .map(PathBuf::from)
+    .collect();
     if let Some(path) = std::env::var_os("LD_LIBRARY_PATH") {
         dirs.extend(std::env::split_paths(&path));
     }
@@ -135,20 +149,30 @@ fn site_packages(program: &Path) -> Option<PathBuf> {
     let bin = program.parent()?;
     entries(&bin.parent()?.join("lib"))
         .into_iter()
-        .filter(|d| d.file_name().is_some_and(|n| n.to_string_lossy().starts_with("python3")))
+        .filter(|d| {
+            d.file_name()
+                .is_some_and(|n| n.to_string_lossy().starts_with("python3"))
+        })
         .map(|d| d.join("site-packages"))
         .find(|d| d.is_dir())
 }
 
 fn entries(dir: &Path) -> Vec<PathBuf> {
-    let mut out: Vec<PathBuf> =
-        fs::read_dir(dir).into_iter().flatten().flatten().map(|e| e.path()).collect();
+    let mut out: Vec<PathBuf> = fs::read_dir(dir)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|e| e.path())
+        .collect();
     out.sort();
     out
 }
 
 fn id_of(meta: &fs::Metadata) -> FileId {
-    FileId { dev: meta.dev(), inode: meta.ino() }
+    FileId {
+        dev: meta.dev(),
+        inode: meta.ino(),
+    }
 }
 
 /// `(range, path)` of the executable file mappings.
@@ -170,7 +194,10 @@ mod tests {
     fn library_names_are_told_apart() {
         assert_eq!(lib_of("/a/libcudart.so.13"), Some(Lib::Runtime));
         assert_eq!(lib_of("/a/libcudart-9335f6a2.so.9.1"), Some(Lib::Runtime));
-        assert_eq!(lib_of("/a/libcuda.so.580.159.04 (deleted)"), Some(Lib::Driver));
+        assert_eq!(
+            lib_of("/a/libcuda.so.580.159.04 (deleted)"),
+            Some(Lib::Driver)
+        );
         assert_eq!(lib_of("/a/libcudadebugger.so.1"), None);
         assert_eq!(lib_of("/a/libnccl.so.2"), Some(Lib::Nccl));
         assert_eq!(lib_of("/a/libnccl-net.so"), None);

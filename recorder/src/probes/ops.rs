@@ -218,31 +218,67 @@ pub const OPS: &[Op] = &[
     // Runtime: memory.
     rt(1, Class::Alloc, &["cudaMalloc"]).args(R2, N).out_arg1(1),
     rt(2, Class::Free, &["cudaFree"]).args(R1, N),
-    rt(8, Class::Alloc, &["cudaMallocManaged"]).args(R2, N).out_arg1(1),
-    rt(104, Class::Alloc, &["cudaMallocAsync"]).args(R2, N).stream(R3).out_arg1(1),
-    rt(104, Class::Alloc, &["cudaMallocFromPoolAsync"]).args(R2, N).stream(R4).out_arg1(1),
-    rt(105, Class::Free, &["cudaFreeAsync"]).args(R1, N).stream(R2),
-    rt(106, Class::Alloc, &["cudaHostAlloc"]).args(R2, N).out_arg1(1),
-    rt(107, Class::Alloc, &["cudaMallocHost"]).args(R2, N).out_arg1(1),
+    rt(8, Class::Alloc, &["cudaMallocManaged"])
+        .args(R2, N)
+        .out_arg1(1),
+    rt(104, Class::Alloc, &["cudaMallocAsync"])
+        .args(R2, N)
+        .stream(R3)
+        .out_arg1(1),
+    rt(104, Class::Alloc, &["cudaMallocFromPoolAsync"])
+        .args(R2, N)
+        .stream(R4)
+        .out_arg1(1),
+    rt(105, Class::Free, &["cudaFreeAsync"])
+        .args(R1, N)
+        .stream(R2),
+    rt(106, Class::Alloc, &["cudaHostAlloc"])
+        .args(R2, N)
+        .out_arg1(1),
+    rt(107, Class::Alloc, &["cudaMallocHost"])
+        .args(R2, N)
+        .out_arg1(1),
     rt(108, Class::Free, &["cudaFreeHost"]).args(R1, N),
     rt(109, Class::Alloc, &["cudaHostRegister"]).args(R2, R1),
     rt(110, Class::Free, &["cudaHostUnregister"]).args(R1, N),
-    rt(117, Class::Alloc, &["cudaMallocPitch"]).args(R3, N).times(R4).out_arg1(1),
+    rt(117, Class::Alloc, &["cudaMallocPitch"])
+        .args(R3, N)
+        .times(R4)
+        .out_arg1(1),
     // Runtime: launches. dim3 takes two registers, so the stream is the second stack slot.
     rt(3, Class::Launch, &["cudaLaunchKernel"]).args(R1, S2),
     rt(101, Class::Launch, &["cudaLaunchKernelExC"]).args(R2, ConfigStream),
     rt(102, Class::Launch, &["cudaLaunchCooperativeKernel"]).args(R1, S2),
     // Runtime: copies and sets.
-    rt(4, Class::Copy, &["cudaMemcpy"]).args(R3, R4).mode(Mode::Kind),
-    rt(7, Class::Copy, &["cudaMemcpyAsync"]).args(R3, R4).stream(R5).mode(Mode::Kind),
-    rt(9, Class::Copy, &["cudaMemcpy2D"]).args(R5, S1).times(R6).mode(Mode::Kind),
-    rt(10, Class::Copy, &["cudaMemcpy2DAsync"]).args(R5, S1).times(R6).stream(S2).mode(Mode::Kind),
+    rt(4, Class::Copy, &["cudaMemcpy"])
+        .args(R3, R4)
+        .mode(Mode::Kind),
+    rt(7, Class::Copy, &["cudaMemcpyAsync"])
+        .args(R3, R4)
+        .stream(R5)
+        .mode(Mode::Kind),
+    rt(9, Class::Copy, &["cudaMemcpy2D"])
+        .args(R5, S1)
+        .times(R6)
+        .mode(Mode::Kind),
+    rt(10, Class::Copy, &["cudaMemcpy2DAsync"])
+        .args(R5, S1)
+        .times(R6)
+        .stream(S2)
+        .mode(Mode::Kind),
     rt(11, Class::Copy, &["cudaMemcpyPeer"]).args(R5, D2D),
-    rt(12, Class::Copy, &["cudaMemcpyPeerAsync"]).args(R5, D2D).stream(R6),
+    rt(12, Class::Copy, &["cudaMemcpyPeerAsync"])
+        .args(R5, D2D)
+        .stream(R6),
     rt(111, Class::Set, &["cudaMemset"]).args(R3, N),
-    rt(112, Class::Set, &["cudaMemsetAsync"]).args(R3, N).stream(R4),
+    rt(112, Class::Set, &["cudaMemsetAsync"])
+        .args(R3, N)
+        .stream(R4),
     rt(111, Class::Set, &["cudaMemset2D"]).args(R4, N).times(R5),
-    rt(112, Class::Set, &["cudaMemset2DAsync"]).args(R4, N).times(R5).stream(R6),
+    rt(112, Class::Set, &["cudaMemset2DAsync"])
+        .args(R4, N)
+        .times(R5)
+        .stream(R6),
     // Runtime: waiting and polling.
     rt(5, Class::Wait, &["cudaStreamSynchronize"]).args(R1, N),
     rt(6, Class::Wait, &["cudaDeviceSynchronize"]),
@@ -252,9 +288,17 @@ pub const OPS: &[Op] = &[
     rt(114, Class::None, &["cudaStreamQuery"]).mode(Mode::Poll),
     rt(115, Class::None, &["cudaStreamIsCapturing"]).mode(Mode::Poll),
     // Runtime: graphs. arg0 is the graph an executable one comes from.
-    rt(1, Class::Graph, &["cudaStreamBeginCapture"]).graph().stream(R1),
-    rt(1, Class::Graph, &["cudaStreamBeginCaptureToGraph"]).graph().stream(R1).handle(R2),
-    rt(2, Class::Graph, &["cudaStreamEndCapture"]).graph().stream(R1).out_handle(2),
+    rt(1, Class::Graph, &["cudaStreamBeginCapture"])
+        .graph()
+        .stream(R1),
+    rt(1, Class::Graph, &["cudaStreamBeginCaptureToGraph"])
+        .graph()
+        .stream(R1)
+        .handle(R2),
+    rt(2, Class::Graph, &["cudaStreamEndCapture"])
+        .graph()
+        .stream(R1)
+        .out_handle(2),
     rt(
         3,
         Class::Graph,
@@ -267,20 +311,47 @@ pub const OPS: &[Op] = &[
     .graph()
     .args(R2, N)
     .out_handle(1),
-    rt(4, Class::Graph, &["cudaGraphLaunch"]).graph().stream(R2).handle(R1),
-    rt(5, Class::Graph, &["cudaGraphDestroy"]).graph().handle(R1),
-    rt(6, Class::Graph, &["cudaGraphExecUpdate"]).graph().args(R2, N).handle(R1),
-    rt(7, Class::Graph, &["cudaGraphExecDestroy"]).graph().handle(R1),
+    rt(4, Class::Graph, &["cudaGraphLaunch"])
+        .graph()
+        .stream(R2)
+        .handle(R1),
+    rt(5, Class::Graph, &["cudaGraphDestroy"])
+        .graph()
+        .handle(R1),
+    rt(6, Class::Graph, &["cudaGraphExecUpdate"])
+        .graph()
+        .args(R2, N)
+        .handle(R1),
+    rt(7, Class::Graph, &["cudaGraphExecDestroy"])
+        .graph()
+        .handle(R1),
     // Driver: memory. The unversioned names of the first CUDA releases take 32-bit sizes and are
     // not used by anything built since.
-    cu(5, Class::Alloc, &["cuMemAlloc_v2"]).args(R2, N).out_arg1(1),
-    cu(5, Class::Alloc, &["cuMemAllocPitch_v2"]).args(R3, N).times(R4).out_arg1(1),
-    cu(6, Class::Alloc, &["cuMemAllocManaged"]).args(R2, N).out_arg1(1),
+    cu(5, Class::Alloc, &["cuMemAlloc_v2"])
+        .args(R2, N)
+        .out_arg1(1),
+    cu(5, Class::Alloc, &["cuMemAllocPitch_v2"])
+        .args(R3, N)
+        .times(R4)
+        .out_arg1(1),
+    cu(6, Class::Alloc, &["cuMemAllocManaged"])
+        .args(R2, N)
+        .out_arg1(1),
     cu(105, Class::Free, &["cuMemFree_v2"]).args(R1, N),
-    cu(106, Class::Alloc, &["cuMemAllocAsync"]).args(R2, N).stream(R3).out_arg1(1),
-    cu(106, Class::Alloc, &["cuMemAllocFromPoolAsync"]).args(R2, N).stream(R4).out_arg1(1),
-    cu(107, Class::Free, &["cuMemFreeAsync"]).args(R1, N).stream(R2),
-    cu(108, Class::Alloc, &["cuMemHostAlloc", "cuMemAllocHost_v2"]).args(R2, N).out_arg1(1),
+    cu(106, Class::Alloc, &["cuMemAllocAsync"])
+        .args(R2, N)
+        .stream(R3)
+        .out_arg1(1),
+    cu(106, Class::Alloc, &["cuMemAllocFromPoolAsync"])
+        .args(R2, N)
+        .stream(R4)
+        .out_arg1(1),
+    cu(107, Class::Free, &["cuMemFreeAsync"])
+        .args(R1, N)
+        .stream(R2),
+    cu(108, Class::Alloc, &["cuMemHostAlloc", "cuMemAllocHost_v2"])
+        .args(R2, N)
+        .out_arg1(1),
     cu(109, Class::Free, &["cuMemFreeHost"]).args(R1, N),
     cu(110, Class::Alloc, &["cuMemHostRegister_v2"]).args(R2, R1),
     cu(111, Class::Free, &["cuMemHostUnregister"]).args(R1, N),
@@ -290,25 +361,59 @@ pub const OPS: &[Op] = &[
     cu(102, Class::Launch, &["cuLaunchCooperativeKernel"]).args(R1, S3),
     // Driver: copies and sets.
     cu(2, Class::Copy, &["cuMemcpy"]).args(R3, N),
-    cu(3, Class::Copy, &["cuMemcpyAsync"]).args(R3, N).stream(R4),
+    cu(3, Class::Copy, &["cuMemcpyAsync"])
+        .args(R3, N)
+        .stream(R4),
     cu(112, Class::Copy, &["cuMemcpyHtoD_v2"]).args(R3, H2D),
     cu(113, Class::Copy, &["cuMemcpyDtoH_v2"]).args(R3, D2H),
-    cu(114, Class::Copy, &["cuMemcpyHtoDAsync_v2"]).args(R3, H2D).stream(R4),
-    cu(115, Class::Copy, &["cuMemcpyDtoHAsync_v2"]).args(R3, D2H).stream(R4),
+    cu(114, Class::Copy, &["cuMemcpyHtoDAsync_v2"])
+        .args(R3, H2D)
+        .stream(R4),
+    cu(115, Class::Copy, &["cuMemcpyDtoHAsync_v2"])
+        .args(R3, D2H)
+        .stream(R4),
     cu(116, Class::Copy, &["cuMemcpyDtoD_v2"]).args(R3, D2D),
-    cu(117, Class::Copy, &["cuMemcpyDtoDAsync_v2"]).args(R3, D2D).stream(R4),
+    cu(117, Class::Copy, &["cuMemcpyDtoDAsync_v2"])
+        .args(R3, D2D)
+        .stream(R4),
     cu(118, Class::Copy, &["cuMemcpyPeer"]).args(R5, D2D),
-    cu(119, Class::Copy, &["cuMemcpyPeerAsync"]).args(R5, D2D).stream(R6),
-    cu(120, Class::Copy, &["cuMemcpy2D_v2", "cuMemcpy2DUnaligned_v2"]).mode(Mode::Cu2D),
-    cu(121, Class::Copy, &["cuMemcpy2DAsync_v2"]).stream(R2).mode(Mode::Cu2D),
+    cu(119, Class::Copy, &["cuMemcpyPeerAsync"])
+        .args(R5, D2D)
+        .stream(R6),
+    cu(
+        120,
+        Class::Copy,
+        &["cuMemcpy2D_v2", "cuMemcpy2DUnaligned_v2"],
+    )
+    .mode(Mode::Cu2D),
+    cu(121, Class::Copy, &["cuMemcpy2DAsync_v2"])
+        .stream(R2)
+        .mode(Mode::Cu2D),
     cu(122, Class::Set, &["cuMemsetD8_v2"]).args(R3, N),
-    cu(122, Class::Set, &["cuMemsetD16_v2"]).args(R3, N).shift(1),
-    cu(122, Class::Set, &["cuMemsetD32_v2"]).args(R3, N).shift(2),
-    cu(122, Class::Set, &["cuMemsetD2D8_v2"]).args(R4, N).times(R5),
-    cu(123, Class::Set, &["cuMemsetD8Async"]).args(R3, N).stream(R4),
-    cu(123, Class::Set, &["cuMemsetD16Async"]).args(R3, N).shift(1).stream(R4),
-    cu(123, Class::Set, &["cuMemsetD32Async"]).args(R3, N).shift(2).stream(R4),
-    cu(123, Class::Set, &["cuMemsetD2D8Async"]).args(R4, N).times(R5).stream(R6),
+    cu(122, Class::Set, &["cuMemsetD16_v2"])
+        .args(R3, N)
+        .shift(1),
+    cu(122, Class::Set, &["cuMemsetD32_v2"])
+        .args(R3, N)
+        .shift(2),
+    cu(122, Class::Set, &["cuMemsetD2D8_v2"])
+        .args(R4, N)
+        .times(R5),
+    cu(123, Class::Set, &["cuMemsetD8Async"])
+        .args(R3, N)
+        .stream(R4),
+    cu(123, Class::Set, &["cuMemsetD16Async"])
+        .args(R3, N)
+        .shift(1)
+        .stream(R4),
+    cu(123, Class::Set, &["cuMemsetD32Async"])
+        .args(R3, N)
+        .shift(2)
+        .stream(R4),
+    cu(123, Class::Set, &["cuMemsetD2D8Async"])
+        .args(R4, N)
+        .times(R5)
+        .stream(R6),
     // Driver: waiting and polling.
     cu(4, Class::Wait, &["cuCtxSynchronize"]),
     cu(103, Class::Wait, &["cuStreamSynchronize"]).args(R1, N),
@@ -321,42 +426,118 @@ pub const OPS: &[Op] = &[
     cu(
         124,
         Class::None,
-        &["cuModuleLoadData", "cuModuleLoadDataEx", "cuModuleLoadFatBinary", "cuModuleLoad"],
+        &[
+            "cuModuleLoadData",
+            "cuModuleLoadDataEx",
+            "cuModuleLoadFatBinary",
+            "cuModuleLoad",
+        ],
     )
     .out_arg1(1),
-    cu(125, Class::None, &["cuLibraryLoadData", "cuLibraryLoadFromFile"]).out_arg1(1),
+    cu(
+        125,
+        Class::None,
+        &["cuLibraryLoadData", "cuLibraryLoadFromFile"],
+    )
+    .out_arg1(1),
     // Driver: graphs.
-    cu(1, Class::Graph, &["cuStreamBeginCapture_v2"]).graph().stream(R1),
-    cu(1, Class::Graph, &["cuStreamBeginCaptureToGraph"]).graph().stream(R1).handle(R2),
-    cu(2, Class::Graph, &["cuStreamEndCapture"]).graph().stream(R1).out_handle(2),
+    cu(1, Class::Graph, &["cuStreamBeginCapture_v2"])
+        .graph()
+        .stream(R1),
+    cu(1, Class::Graph, &["cuStreamBeginCaptureToGraph"])
+        .graph()
+        .stream(R1)
+        .handle(R2),
+    cu(2, Class::Graph, &["cuStreamEndCapture"])
+        .graph()
+        .stream(R1)
+        .out_handle(2),
     cu(
         3,
         Class::Graph,
-        &["cuGraphInstantiateWithFlags", "cuGraphInstantiateWithParams", "cuGraphInstantiate_v2"],
+        &[
+            "cuGraphInstantiateWithFlags",
+            "cuGraphInstantiateWithParams",
+            "cuGraphInstantiate_v2",
+        ],
     )
     .graph()
     .args(R2, N)
     .out_handle(1),
-    cu(4, Class::Graph, &["cuGraphLaunch"]).graph().stream(R2).handle(R1),
-    cu(5, Class::Graph, &["cuGraphDestroy"]).graph().handle(R1),
-    cu(6, Class::Graph, &["cuGraphExecUpdate_v2", "cuGraphExecUpdate"])
+    cu(4, Class::Graph, &["cuGraphLaunch"])
         .graph()
-        .args(R2, N)
+        .stream(R2)
         .handle(R1),
-    cu(7, Class::Graph, &["cuGraphExecDestroy"]).graph().handle(R1),
+    cu(5, Class::Graph, &["cuGraphDestroy"]).graph().handle(R1),
+    cu(
+        6,
+        Class::Graph,
+        &["cuGraphExecUpdate_v2", "cuGraphExecUpdate"],
+    )
+    .graph()
+    .args(R2, N)
+    .handle(R1),
+    cu(7, Class::Graph, &["cuGraphExecDestroy"])
+        .graph()
+        .handle(R1),
     // NCCL: arg0 count, arg1 communicator, handle data type, factor root or peer.
-    nccl(1, &["ncclCommInitRank"]).args(R2, N).handle(R3).out_arg1(1).mode(Mode::NcclInit),
-    nccl(102, &["ncclCommInitRankConfig"]).args(R2, N).handle(R3).out_arg1(1).mode(Mode::NcclInit),
+    nccl(1, &["ncclCommInitRank"])
+        .args(R2, N)
+        .handle(R3)
+        .out_arg1(1)
+        .mode(Mode::NcclInit),
+    nccl(102, &["ncclCommInitRankConfig"])
+        .args(R2, N)
+        .handle(R3)
+        .out_arg1(1)
+        .mode(Mode::NcclInit),
     nccl(9, &["ncclCommInitAll"]).args(R2, N),
     nccl(2, &["ncclCommDestroy"]).args(N, R1),
-    nccl(3, &["ncclAllReduce"]).args(R3, R6).handle(R4).stream(S1).mode(Mode::Nccl),
-    nccl(4, &["ncclAllGather"]).args(R3, R5).handle(R4).stream(R6).mode(Mode::Nccl),
-    nccl(5, &["ncclReduceScatter"]).args(R3, R6).handle(R4).stream(S1).mode(Mode::Nccl),
-    nccl(6, &["ncclBroadcast"]).args(R3, R6).handle(R4).times(R5).stream(S1).mode(Mode::Nccl),
-    nccl(6, &["ncclBcast"]).args(R2, R5).handle(R3).times(R4).stream(R6).mode(Mode::Nccl),
-    nccl(101, &["ncclReduce"]).args(R3, S1).handle(R4).times(R6).stream(S2).mode(Mode::Nccl),
-    nccl(7, &["ncclSend"]).args(R2, R5).handle(R3).times(R4).stream(R6).mode(Mode::Nccl),
-    nccl(8, &["ncclRecv"]).args(R2, R5).handle(R3).times(R4).stream(R6).mode(Mode::Nccl),
+    nccl(3, &["ncclAllReduce"])
+        .args(R3, R6)
+        .handle(R4)
+        .stream(S1)
+        .mode(Mode::Nccl),
+    nccl(4, &["ncclAllGather"])
+        .args(R3, R5)
+        .handle(R4)
+        .stream(R6)
+        .mode(Mode::Nccl),
+    nccl(5, &["ncclReduceScatter"])
+        .args(R3, R6)
+        .handle(R4)
+        .stream(S1)
+        .mode(Mode::Nccl),
+    nccl(6, &["ncclBroadcast"])
+        .args(R3, R6)
+        .handle(R4)
+        .times(R5)
+        .stream(S1)
+        .mode(Mode::Nccl),
+    nccl(6, &["ncclBcast"])
+        .args(R2, R5)
+        .handle(R3)
+        .times(R4)
+        .stream(R6)
+        .mode(Mode::Nccl),
+    nccl(101, &["ncclReduce"])
+        .args(R3, S1)
+        .handle(R4)
+        .times(R6)
+        .stream(S2)
+        .mode(Mode::Nccl),
+    nccl(7, &["ncclSend"])
+        .args(R2, R5)
+        .handle(R3)
+        .times(R4)
+        .stream(R6)
+        .mode(Mode::Nccl),
+    nccl(8, &["ncclRecv"])
+        .args(R2, R5)
+        .handle(R3)
+        .times(R4)
+        .stream(R6)
+        .mode(Mode::Nccl),
 ];
 
 #[cfg(test)]

@@ -192,7 +192,10 @@ impl Writer {
         rotation: Rotation,
         progress: Arc<Progress>,
     ) -> Result<Self, RecorderError> {
-        let failed = |reason: String| RecorderError::Output { path: path.to_owned(), reason };
+        let failed = |reason: String| RecorderError::Output {
+            path: path.to_owned(),
+            reason,
+        };
         if path.exists() {
             if !force {
                 return Err(RecorderError::FileExists(path.to_owned()));
@@ -227,7 +230,10 @@ impl Writer {
             session,
         };
         writer.offset(offset);
-        let _ = fs::write(writer.ballast(), vec![0u8; usize::try_from(BALLAST_BYTES).unwrap_or(0)]);
+        let _ = fs::write(
+            writer.ballast(),
+            vec![0u8; usize::try_from(BALLAST_BYTES).unwrap_or(0)],
+        );
         Ok(writer)
     }
 
@@ -262,14 +268,19 @@ impl Writer {
             return;
         }
         self.full = true;
-        self.session.facts.insert("stopped_by".to_owned(), format!("write failed: {error}"));
+        self.session
+            .facts
+            .insert("stopped_by".to_owned(), format!("write failed: {error}"));
         self.progress.disk_full.store(true, Ordering::Relaxed);
         // SQLite has rolled back by itself after some errors, after others not.
         let _ = self.db.execute_batch("ROLLBACK");
         self.in_transaction = !self.db.is_autocommit();
         let second = u32::try_from(clock::wall_ns() / 1_000_000_000).unwrap_or(u32::MAX);
         for (probe, n) in std::mem::take(&mut self.uncommitted) {
-            *self.losses.entry((probe, -1, second, "disk_full")).or_default() += n;
+            *self
+                .losses
+                .entry((probe, -1, second, "disk_full"))
+                .or_default() += n;
             self.lost += n;
             self.progress.rows.fetch_sub(n, Ordering::Relaxed);
         }
@@ -309,7 +320,10 @@ impl Writer {
                 for l in losses {
                     self.lost += l.lost;
                     self.sched_lost |= l.probe == "sched";
-                    *self.losses.entry((l.probe, l.cpu, l.second, l.reason)).or_default() += l.lost;
+                    *self
+                        .losses
+                        .entry((l.probe, l.cpu, l.second, l.reason))
+                        .or_default() += l.lost;
                 }
                 return Ok(());
             }
@@ -383,7 +397,14 @@ impl Writer {
 
     fn annotation(&mut self, annotation: &Annotation) -> rusqlite::Result<()> {
         match annotation {
-            Annotation::Label { timestamp, labels, pid, start_time, span, peer } => self
+            Annotation::Label {
+                timestamp,
+                labels,
+                pid,
+                start_time,
+                span,
+                peer,
+            } => self
                 .db
                 .prepare_cached(
                     "INSERT INTO annotations(timestamp,labels,pid,start_time,span_start,span_end,\
@@ -392,7 +413,15 @@ impl Writer {
                 .execute(params![
                     timestamp, labels, pid, start_time, span.0, span.1, peer.0, peer.1, peer.2
                 ])?,
-            Annotation::Truth { kind, rule, pid, tid, span, value, note } => self
+            Annotation::Truth {
+                kind,
+                rule,
+                pid,
+                tid,
+                span,
+                value,
+                note,
+            } => self
                 .db
                 .prepare_cached(
                     "INSERT INTO truth(kind,rule,pid,tid,start_ns,end_ns,value,note) \
@@ -447,7 +476,10 @@ impl Writer {
             Record::Mapped { .. } => return,
         };
         let second = u32::try_from(self.wall(ns) / 1_000_000_000).unwrap_or(u32::MAX);
-        *self.losses.entry((probe, -1, second, "disk_full")).or_default() += 1;
+        *self
+            .losses
+            .entry((probe, -1, second, "disk_full"))
+            .or_default() += 1;
         self.lost += 1;
         self.sched_lost |= probe == "sched";
     }
@@ -470,7 +502,11 @@ impl Writer {
 
     fn call(&mut self, c: &Call) -> rusqlite::Result<i64> {
         let ends = matches!(c.source, 5 | 7);
-        let at = self.wall(if ends { c.start_ns.wrapping_add(c.dur_ns) } else { c.start_ns });
+        let at = self.wall(if ends {
+            c.start_ns.wrapping_add(c.dur_ns)
+        } else {
+            c.start_ns
+        });
         let seq = self.event(&Row {
             at,
             pid: c.pid,
@@ -493,9 +529,17 @@ impl Writer {
     fn nccl(&mut self, n: &Nccl) -> rusqlite::Result<()> {
         let (count, comm) = (n.call.arg0, n.call.arg1);
         let collective = n.seq != 0;
-        let bytes = if collective { count.wrapping_mul(dtype_bytes(n.dtype)) } else { 0 };
+        let bytes = if collective {
+            count.wrapping_mul(dtype_bytes(n.dtype))
+        } else {
+            0
+        };
         // The row holds bytes and communicator; count and type go to the detail table.
-        let call = Call { arg0: bytes, handle: 0, ..n.call };
+        let call = Call {
+            arg0: bytes,
+            handle: 0,
+            ..n.call
+        };
         let seq = self.call(&call)?;
         self.db
             .prepare_cached(
@@ -528,7 +572,11 @@ impl Writer {
             arg1: u64::from(s.prev),
             ret: 0,
         })?;
-        let woken = if s.woken_ns == 0 { 0 } else { self.wall(s.woken_ns) };
+        let woken = if s.woken_ns == 0 {
+            0
+        } else {
+            self.wall(s.woken_ns)
+        };
         self.db
             .prepare_cached(
                 "INSERT INTO sched_details(event,state,cpu,woken_at,waker,preemptor) \
@@ -623,8 +671,12 @@ impl Writer {
                 about.comm,
                 about.cgroup_id
             ])?;
-        self.aggregates.add(row.at, row.source, row.op, row.pid, row.dur, row.arg0);
-        *self.uncommitted.entry(probe_of(row.source, row.op)).or_default() += 1;
+        self.aggregates
+            .add(row.at, row.source, row.op, row.pid, row.dur, row.arg0);
+        *self
+            .uncommitted
+            .entry(probe_of(row.source, row.op))
+            .or_default() += 1;
         self.n_uncommitted += 1;
         self.progress.rows.fetch_add(1, Ordering::Relaxed);
         Ok(self.seq)
@@ -672,9 +724,10 @@ impl Writer {
     }
 
     fn write_aggregates(&self, buckets: &[Bucket]) -> rusqlite::Result<()> {
-        for (table, width) in
-            [("event_aggregates_5s", 5_000_000_000), ("event_aggregates", 60_000_000_000i64)]
-        {
+        for (table, width) in [
+            ("event_aggregates_5s", 5_000_000_000),
+            ("event_aggregates", 60_000_000_000i64),
+        ] {
             let mut insert = self.db.prepare_cached(&format!(
                 "INSERT INTO {table}(bucket,source,op,pid,count,stored,sum_dur,min_dur,max_dur,\
                  sum_arg0) VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10) ON CONFLICT DO UPDATE SET \
@@ -750,8 +803,10 @@ impl Writer {
     }
 
     fn size(&self) -> u64 {
-        let pages: i64 =
-            self.db.query_row("PRAGMA page_count", [], |r| r.get(0)).unwrap_or_default();
+        let pages: i64 = self
+            .db
+            .query_row("PRAGMA page_count", [], |r| r.get(0))
+            .unwrap_or_default();
         u64::try_from(pages).unwrap_or(0) * 4096
     }
 
@@ -804,10 +859,8 @@ impl Writer {
         self.write_aggregates(&buckets)?;
         self.write_losses()?;
         self.write_threads()?;
-        self.db.execute(
-            "UPDATE sessions SET stopped_at=?1",
-            [clock::wall_ns()],
-        )?;
+        self.db
+            .execute("UPDATE sessions SET stopped_at=?1", [clock::wall_ns()])?;
         for (key, value) in &self.session.facts {
             insert_fact(&self.db, key, value)?;
         }
@@ -816,7 +869,8 @@ impl Writer {
         self.uncommitted.clear();
         self.n_uncommitted = 0;
         let indexed = self.db.execute_batch(INDEXES);
-        self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+        self.db
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
         // Without room for the indexes the trace is complete all the same.
         match indexed {
             Err(e) if e.sqlite_error_code() == Some(ErrorCode::DiskFull) => Ok(()),
@@ -836,15 +890,27 @@ impl Writer {
             let n = self.undecoded.to_string();
             self.session.facts.insert("undecoded_records".to_owned(), n);
         }
-        self.session.facts.entry("stopped_by".to_owned()).or_insert_with(|| stopped_by.to_owned());
+        self.session
+            .facts
+            .entry("stopped_by".to_owned())
+            .or_insert_with(|| stopped_by.to_owned());
         let closed = self.close();
         let bytes = self.size();
         let mut files = self.rolled;
         files.push(self.path.clone());
         let rows = self.progress.rows.load(Ordering::Relaxed);
         drop(self.db);
-        closed.map_err(|e| RecorderError::Output { path: self.path, reason: e.to_string() })?;
-        Ok(Summary { rows, lost: self.lost, disk_full, files, bytes })
+        closed.map_err(|e| RecorderError::Output {
+            path: self.path,
+            reason: e.to_string(),
+        })?;
+        Ok(Summary {
+            rows,
+            lost: self.lost,
+            disk_full,
+            files,
+            bytes,
+        })
     }
 }
 
@@ -936,13 +1002,22 @@ fn remove_database(path: &Path) -> std::io::Result<()> {
 
 /// `<stem>.<UTC yyyymmddThhmmss.nnnnnnnnnZ>-<8 hex>.db`
 fn rolled_name(path: &Path, wall_ns: i64, salt: i64) -> PathBuf {
-    let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    let (secs, nanos) = (wall_ns.div_euclid(1_000_000_000), wall_ns.rem_euclid(1_000_000_000));
+    let stem = path
+        .file_stem()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
+    let (secs, nanos) = (
+        wall_ns.div_euclid(1_000_000_000),
+        wall_ns.rem_euclid(1_000_000_000),
+    );
     let (days, of_day) = (secs.div_euclid(86_400), secs.rem_euclid(86_400));
     let (y, m, d) = civil(days);
     let (hh, mm, ss) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
     let tag = (salt ^ (i64::from(std::process::id()) << 16)) & 0xffff_ffff;
-    path.with_file_name(format!("{stem}.{y:04}{m:02}{d:02}T{hh:02}{mm:02}{ss:02}.{nanos:09}Z-{tag:08x}.db"))
+    path.with_file_name(format!(
+        "{stem}.{y:04}{m:02}{d:02}T{hh:02}{mm:02}{ss:02}.{nanos:09}Z-{tag:08x}.db"
+    ))
 }
 
 /// Year, month and day of a number of days since 1970 (Howard Hinnant's algorithm).
@@ -954,7 +1029,11 @@ fn civil(days: i64) -> (i64, i64, i64) {
     let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
     let mp = (5 * doy + 2) / 153;
     let month = if mp < 10 { mp + 3 } else { mp - 9 };
-    (yoe + era * 400 + i64::from(month <= 2), month, doy - (153 * mp + 2) / 5 + 1)
+    (
+        yoe + era * 400 + i64::from(month <= 2),
+        month,
+        doy - (153 * mp + 2) / 5 + 1,
+    )
 }
 
 /// Size of an element of `ncclDataType_t`.

@@ -1,7 +1,7 @@
 //! Threads and processes of the trace: names, life spans, ranks and cgroups.
 
 use crate::abi::Task;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
@@ -42,10 +42,10 @@ struct Process {
 pub(super) struct Processes {
     threads: FxHashMap<u32, Thread>,
     changed: Vec<Thread>,
-    processes: FxHashMap<u32, Process>,
+    by_pid: FxHashMap<u32, Process>,
     /// Names of threads that are no targets, such as those that issue block requests.
     strangers: FxHashMap<u32, String>,
-    cgroups: FxHashMap<i64, ()>,
+    cgroups: FxHashSet<i64>,
     new_cgroups: Vec<Cgroup>,
 }
 
@@ -68,7 +68,7 @@ impl Processes {
 
     pub(super) fn fork(&mut self, t: &Task, at: i64) {
         if t.child_pid != t.pid {
-            self.processes.remove(&t.child_pid); // the number may have been another's
+            self.by_pid.remove(&t.child_pid); // the number may have been another's
         }
         self.put(Thread {
             tid: t.child_tid,
@@ -82,7 +82,7 @@ impl Processes {
     }
 
     pub(super) fn exec(&mut self, t: &Task, at: i64) {
-        self.processes.remove(&t.pid);
+        self.by_pid.remove(&t.pid);
         if t.child_tid != t.tid
             && let Some(mut old) = self.threads.remove(&t.child_tid)
         {
@@ -111,7 +111,7 @@ impl Processes {
             self.changed.push(thread);
         }
         if t.last {
-            self.processes.remove(&t.pid);
+            self.by_pid.remove(&t.pid);
         }
     }
 
@@ -139,7 +139,7 @@ impl Processes {
         all.sort_unstable_by_key(|t| t.tid);
         self.changed.extend(all);
         self.cgroups.clear();
-        self.processes.clear();
+        self.by_pid.clear();
     }
 
     /// Some sched events were lost, and nobody knows of which threads.
@@ -156,24 +156,34 @@ impl Processes {
 
     pub(super) fn about(&mut self, pid: u32, tid: u32) -> About<'_> {
         let pid = self.threads.get(&tid).map_or(pid, |t| t.pid);
-        let process = *self.processes.entry(pid).or_insert_with(|| {
+        let process = *self.by_pid.entry(pid).or_insert_with(|| {
             let (cgroup_id, path) = cgroup_of(pid);
-            if cgroup_id != 0 && self.cgroups.insert(cgroup_id, ()).is_none() {
+            if cgroup_id != 0 && self.cgroups.insert(cgroup_id) {
                 let container_id = container_of(&path);
-                self.new_cgroups.push(Cgroup { id: cgroup_id, path, container_id });
+                self.new_cgroups.push(Cgroup {
+                    id: cgroup_id,
+                    path,
+                    container_id,
+                });
             }
-            Process { ranks: ranks_of(pid), cgroup_id }
+            Process {
+                ranks: ranks_of(pid),
+                cgroup_id,
+            }
         });
-        let comm = match self.threads.get(&tid) {
-            Some(t) => t.comm.as_str(),
-            None => {
-                if self.strangers.len() > MAX_STRANGERS {
-                    self.strangers.clear();
-                }
-                self.strangers.entry(tid).or_insert_with(|| comm_of(tid))
+        let comm = if let Some(t) = self.threads.get(&tid) {
+            t.comm.as_str()
+        } else {
+            if self.strangers.len() > MAX_STRANGERS {
+                self.strangers.clear();
             }
+            self.strangers.entry(tid).or_insert_with(|| comm_of(tid))
         };
-        About { comm, ranks: process.ranks, cgroup_id: process.cgroup_id }
+        About {
+            comm,
+            ranks: process.ranks,
+            cgroup_id: process.cgroup_id,
+        }
     }
 }
 
@@ -182,7 +192,7 @@ fn comm_of(tid: u32) -> String {
     text.trim_end().to_owned()
 }
 
-/// RANK, LOCAL_RANK and WORLD_SIZE of the process's environment.
+/// `RANK`, `LOCAL_RANK` and `WORLD_SIZE` of the process's environment.
 fn ranks_of(pid: u32) -> [Option<i64>; 3] {
     let env = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
     ["RANK=", "LOCAL_RANK=", "WORLD_SIZE="].map(|key| {
@@ -195,7 +205,11 @@ fn ranks_of(pid: u32) -> [Option<i64>; 3] {
 /// The id (inode) and path of the process's cgroup v2; (0, "") for none or the root.
 fn cgroup_of(pid: u32) -> (i64, String) {
     let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
-    let Some(path) = text.lines().find_map(|l| l.strip_prefix("0::")).filter(|p| *p != "/") else {
+    let Some(path) = text
+        .lines()
+        .find_map(|l| l.strip_prefix("0::"))
+        .filter(|p| *p != "/")
+    else {
         return (0, String::new());
     };
     let inode = fs::metadata(format!("/sys/fs/cgroup{path}")).map_or(0, |m| m.ino());
@@ -217,7 +231,10 @@ mod tests {
     #[test]
     fn container_ids_are_found_in_their_paths() {
         let id = "0123456789abcdef".repeat(4);
-        assert_eq!(container_of(&format!("/system.slice/docker-{id}.scope")), id);
+        assert_eq!(
+            container_of(&format!("/system.slice/docker-{id}.scope")),
+            id
+        );
         assert_eq!(container_of("/user.slice"), "");
     }
 }

@@ -14,7 +14,10 @@ pub const RECORDER: &str = env!("CARGO_BIN_EXE_ingero-recorder");
 pub fn cannot_record() -> Option<String> {
     static WHY: OnceLock<Option<String>> = OnceLock::new();
     WHY.get_or_init(|| {
-        let out = Command::new(RECORDER).args(["--check", "--pid", "1"]).output().unwrap();
+        let out = Command::new(RECORDER)
+            .args(["--check", "--pid", "1"])
+            .output()
+            .unwrap();
         (!out.status.success()).then(|| String::from_utf8_lossy(&out.stderr).into_owned())
     })
     .clone()
@@ -43,8 +46,11 @@ pub struct StandIn {
 pub fn standin(kind: &str, flags: &[&str]) -> StandIn {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/standin");
     // One directory a test process, so that tests in parallel do not share a library file.
-    let dir = Path::new(env!("CARGO_TARGET_TMPDIR"))
-        .join(format!("standin-{kind}-{}-{:?}", std::process::id(), std::thread::current().id()));
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!(
+        "standin-{kind}-{}-{:?}",
+        std::process::id(),
+        std::thread::current().id()
+    ));
     std::fs::create_dir_all(&dir).unwrap();
     let cc = |args: &[&str], out: &str| {
         let done = Command::new("cc")
@@ -68,10 +74,17 @@ pub fn standin(kind: &str, flags: &[&str]) -> StandIn {
     lib("-DNCCL", &[], "libnccl.so.2");
     let driver = dir.join("libcuda.so.1");
     let nesting = flags.contains(&"-DNESTING");
-    let more: Vec<&str> = if nesting { vec![driver.to_str().unwrap()] } else { vec![] };
+    let more: Vec<&str> = if nesting {
+        vec![driver.to_str().unwrap()]
+    } else {
+        vec![]
+    };
     lib("-DCUDART", &more, "libcudart.so.13");
     let program = source.join("program.c");
-    cc(&["-O1", program.to_str().unwrap(), "-ldl", "-lpthread"], "program");
+    cc(
+        &["-O1", program.to_str().unwrap(), "-ldl", "-lpthread"],
+        "program",
+    );
     StandIn { dir }
 }
 
@@ -103,7 +116,12 @@ pub fn made(text: &str) -> Vec<Made> {
     let mut out: Vec<Made> = Vec::new();
     for line in text.lines() {
         let f: Vec<&str> = line.split(' ').collect();
-        let n = |i: usize| f[i].parse::<u64>().map(u64::cast_signed).or_else(|_| f[i].parse()).unwrap();
+        let n = |i: usize| {
+            f[i].parse::<u64>()
+                .map(u64::cast_signed)
+                .or_else(|_| f[i].parse())
+                .unwrap()
+        };
         match f[0] {
             "call" => out.push(Made {
                 name: f[1].to_owned(),
@@ -129,7 +147,14 @@ pub fn made(text: &str) -> Vec<Made> {
 /// The number behind `word` on the line that begins with it.
 pub fn said(text: &str, word: &str) -> i64 {
     text.lines()
-        .find_map(|l| l.strip_prefix(word)?.strip_prefix(' ')?.split(' ').next()?.parse().ok())
+        .find_map(|l| {
+            l.strip_prefix(word)?
+                .strip_prefix(' ')?
+                .split(' ')
+                .next()?
+                .parse()
+                .ok()
+        })
         .unwrap_or_else(|| panic!("no {word} in {text:?}"))
 }
 
@@ -146,13 +171,20 @@ impl StandIn {
     pub fn recorder(&self, args: &[&str]) -> Command {
         let mut c = Command::new(RECORDER);
         c.arg("-o").arg(self.db()).args(args);
-        c.env("STANDIN", &self.dir).env("LD_LIBRARY_PATH", &self.dir);
+        c.env("STANDIN", &self.dir)
+            .env("LD_LIBRARY_PATH", &self.dir);
         c
     }
 
     /// Records the program with these arguments to its end; what it said, and the file.
     pub fn record(&self, args: &[&str], program: &[&str]) -> (String, Connection) {
-        let out = self.recorder(args).arg("--").arg(self.program()).args(program).output().unwrap();
+        let out = self
+            .recorder(args)
+            .arg("--")
+            .arg(self.program())
+            .args(program)
+            .output()
+            .unwrap();
         let text = succeeded(&out);
         (text, open(&self.db()))
     }
@@ -181,19 +213,24 @@ pub fn open(path: &Path) -> Connection {
     let uri = format!("file:{}?immutable=1", path.display());
     let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY | rusqlite::OpenFlags::SQLITE_OPEN_URI;
     let db = Connection::open_with_flags(uri, flags).unwrap();
-    let ok: String = db.query_row("PRAGMA integrity_check", [], |r| r.get(0)).unwrap();
+    let ok: String = db
+        .query_row("PRAGMA integrity_check", [], |r| r.get(0))
+        .unwrap();
     assert_eq!(ok, "ok");
     db
 }
 
 pub fn int(db: &Connection, sql: &str) -> i64 {
-    db.query_row(sql, [], |r| r.get(0)).unwrap_or_else(|e| panic!("{sql}: {e}"))
+    db.query_row(sql, [], |r| r.get(0))
+        .unwrap_or_else(|e| panic!("{sql}: {e}"))
 }
 
 pub fn ints(db: &Connection, sql: &str) -> Vec<Vec<i64>> {
     let mut q = db.prepare(sql).unwrap();
     let n = q.column_count();
-    let rows = q.query_map([], |r| (0..n).map(|i| r.get(i)).collect()).unwrap();
+    let rows = q
+        .query_map([], |r| (0..n).map(|i| r.get(i)).collect())
+        .unwrap();
     rows.collect::<Result<_, _>>().unwrap()
 }
 
@@ -211,9 +248,11 @@ pub fn wait_attached(db: &Path) {
     wait_for("the recorder", || {
         Connection::open_with_flags(db, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY)
             .and_then(|c| {
-                c.query_row("SELECT count(*) FROM recording_probes WHERE target!=''", [], |r| {
-                    r.get::<_, i64>(0)
-                })
+                c.query_row(
+                    "SELECT count(*) FROM recording_probes WHERE target!=''",
+                    [],
+                    |r| r.get::<_, i64>(0),
+                )
             })
             .is_ok_and(|n| n > 0)
     });
@@ -234,7 +273,10 @@ pub fn texts(db: &Connection, sql: &str) -> Vec<String> {
         other => format!("{other:?}"),
     };
     let rows = q.query_map([], |r| {
-        (0..n).map(|i| r.get(i).map(text)).collect::<Result<Vec<_>, _>>().map(|v| v.join("|"))
+        (0..n)
+            .map(|i| r.get(i).map(text))
+            .collect::<Result<Vec<_>, _>>()
+            .map(|v| v.join("|"))
     });
     rows.unwrap().collect::<Result<_, _>>().unwrap()
 }
