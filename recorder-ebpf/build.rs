@@ -46,14 +46,7 @@ fn compile(root: &Path, out: &Path) -> Result<String, String> {
     let include = env::var("DEP_BPF_INCLUDE").map_err(|_| "no libbpf headers".to_owned())?;
     let done = Command::new(&clang)
         .current_dir(root.join("bpf"))
-        .args([
-            "-g",
-            "-O2",
-            "-Wall",
-            "-Wextra",
-            "-Werror",
-            "-Wno-unused-parameter",
-        ])
+        .args(["-g", "-O2", "-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter"])
         // The kernel's own declarations inside parameter lists, through BPF_PROG.
         .arg("-Wno-missing-declarations")
         .args(["-target", "bpf", "-mcpu=v3", "-D__TARGET_ARCH_x86"])
@@ -64,10 +57,7 @@ fn compile(root: &Path, out: &Path) -> Result<String, String> {
         .output()
         .map_err(|e| format!("{clang}: {e}"))?;
     if !done.status.success() {
-        return Err(format!(
-            "clang failed:\n{}",
-            String::from_utf8_lossy(&done.stderr)
-        ));
+        return Err(format!("clang failed:\n{}", String::from_utf8_lossy(&done.stderr)));
     }
     // Debug information goes, BTF stays. Without llvm-strip the object is only larger.
     let _ = Command::new("llvm-strip").arg("-g").arg(out).status();

@@ -1,1 +1,13 @@
-//! ingero
+//! Ingero: finds, and proves from a stored trace, why a GPU server is slow.
+#![forbid(unsafe_code)]
+
+pub mod cli;
+pub mod diagnosis;
+pub mod eval;
+pub mod fixture;
+pub mod lang;
+pub mod report;
+pub mod simulate;
+pub mod source;
+pub mod trace;
+pub mod unit;

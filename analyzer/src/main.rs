@@ -1,2 +1,7 @@
-//! ingero
-fn main() { }
+//! `ingero`: arguments in, exit code out.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ingero::cli::main()
+}

@@ -365,12 +365,8 @@ impl Loss {
         if key.len() != 8 {
             return Vec::new();
         }
-        let name = |names: &[&'static str], at: usize| {
-            names
-                .get(usize::from(u16_at(key, at)))
-                .copied()
-                .unwrap_or("unknown")
-        };
+        let name =
+            |names: &[&'static str], at: usize| names.get(usize::from(u16_at(key, at))).copied().unwrap_or("unknown");
         (0..)
             .zip(values)
             .filter(|(_, v)| v.len() >= 8 && u64_at(v, 0) != 0)
@@ -540,10 +536,7 @@ mod tests {
             } else {
                 u128::from(17 + s % 16) << (s / 16 - 1)
             };
-            assert!(
-                low <= u128::from(ns) && u128::from(ns) < high,
-                "{ns} in slot {s}"
-            );
+            assert!(low <= u128::from(ns) && u128::from(ns) < high, "{ns} in slot {s}");
         }
     }
 
@@ -552,12 +545,8 @@ mod tests {
         let mut key = vec![0; 12];
         key[8] = 1;
         key[9] = 113;
-        let cpu = |n: u64, min: u64| -> Vec<u8> {
-            [n, 10 * n, min, 20, 5]
-                .iter()
-                .flat_map(|v| v.to_ne_bytes())
-                .collect()
-        };
+        let cpu =
+            |n: u64, min: u64| -> Vec<u8> { [n, 10 * n, min, 20, 5].iter().flat_map(|v| v.to_ne_bytes()).collect() };
         let a = Agg::decode(&key, &[cpu(2, 7), cpu(0, 0), cpu(3, 4)]).unwrap();
         assert_eq!((a.source, a.op), (1, 113));
         assert_eq!((a.count, a.sum_dur, a.min_dur, a.max_dur), (5, 50, 4, 20));

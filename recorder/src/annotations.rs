@@ -45,11 +45,7 @@ impl Listener {
     ///
     /// # Errors
     /// If the socket cannot be made there.
-    pub fn start(
-        path: &Path,
-        offset_ns: i64,
-        out: SyncSender<Message>,
-    ) -> Result<Self, RecorderError> {
+    pub fn start(path: &Path, offset_ns: i64, out: SyncSender<Message>) -> Result<Self, RecorderError> {
         let failed = |e: &dyn std::fmt::Display| RecorderError::Socket {
             path: path.to_owned(),
             reason: e.to_string(),
@@ -89,12 +85,7 @@ impl Drop for Listener {
     }
 }
 
-fn accept(
-    socket: &UnixListener,
-    offset_ns: i64,
-    out: &SyncSender<Message>,
-    stop: &Arc<AtomicBool>,
-) {
+fn accept(socket: &UnixListener, offset_ns: i64, out: &SyncSender<Message>, stop: &Arc<AtomicBool>) {
     let open = Arc::new(AtomicUsize::new(0));
     let mut readers = Vec::new();
     while !stop.load(Ordering::Relaxed) {
@@ -121,13 +112,7 @@ fn accept(
     }
 }
 
-fn read_lines(
-    stream: &UnixStream,
-    peer: Peer,
-    offset_ns: i64,
-    out: &SyncSender<Message>,
-    stop: &AtomicBool,
-) {
+fn read_lines(stream: &UnixStream, peer: Peer, offset_ns: i64, out: &SyncSender<Message>, stop: &AtomicBool) {
     let _ = stream.set_nonblocking(false);
     let _ = stream.set_read_timeout(Some(Duration::from_millis(100)));
     let mut reader = BufReader::new(stream);
@@ -148,12 +133,7 @@ fn read_lines(
                     continue;
                 }
             }
-            Err(e)
-                if matches!(
-                    e.kind(),
-                    std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut
-                ) =>
-            {
+            Err(e) if matches!(e.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => {
                 if stop.load(Ordering::Relaxed) {
                     return;
                 }
@@ -189,31 +169,14 @@ fn parse(text: &str, peer: Peer, offset_ns: i64, now: i64) -> Result<Annotation,
     };
     let number = |key: &str| match object.get(key) {
         None => Ok(None),
-        Some(v) => v
-            .as_i64()
-            .map(Some)
-            .ok_or(format!("{key} is not a whole number")),
+        Some(v) => v.as_i64().map(Some).ok_or(format!("{key} is not a whole number")),
     };
-    let time = |key: &str| {
-        Ok::<_, String>(number(key)?.map(|t| {
-            if monotonic {
-                t.wrapping_add(offset_ns)
-            } else {
-                t
-            }
-        }))
-    };
+    let time = |key: &str| Ok::<_, String>(number(key)?.map(|t| if monotonic { t.wrapping_add(offset_ns) } else { t }));
     let id = |key: &str| {
         let v = number(key)?.unwrap_or(0);
         u32::try_from(v).map_err(|_| format!("{key} is out of range"))
     };
-    let string = |key: &str| {
-        object
-            .get(key)
-            .and_then(Value::as_str)
-            .unwrap_or_default()
-            .to_owned()
-    };
+    let string = |key: &str| object.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
     let span = match (time("start")?, time("end")?) {
         (Some(start), Some(end)) if start <= end => (start, end),
         (None, None) => (0, 0),
@@ -230,10 +193,7 @@ fn parse(text: &str, peer: Peer, offset_ns: i64, now: i64) -> Result<Annotation,
             note: string("note"),
         });
     }
-    let labels = object
-        .get("labels")
-        .and_then(Value::as_object)
-        .ok_or("no labels")?;
+    let labels = object.get("labels").and_then(Value::as_object).ok_or("no labels")?;
     let labels = checked(labels)?;
     let pid = id("pid")?;
     let start_time = if pid == 0 {
@@ -288,11 +248,7 @@ fn allowed(uid: u32) -> bool {
 
 fn credentials(stream: &UnixStream) -> Option<Peer> {
     use std::os::fd::AsRawFd;
-    let mut c = libc::ucred {
-        pid: 0,
-        uid: 0,
-        gid: 0,
-    };
+    let mut c = libc::ucred { pid: 0, uid: 0, gid: 0 };
     let mut len = libc::socklen_t::try_from(size_of::<libc::ucred>()).ok()?;
     // SAFETY: `c` is a ucred and `len` its size, as SO_PEERCRED wants; both live through the call.
     let done = unsafe {
@@ -315,11 +271,7 @@ fn credentials(stream: &UnixStream) -> Option<Peer> {
 mod tests {
     use super::*;
 
-    const PEER: Peer = Peer {
-        uid: 1,
-        gid: 2,
-        pid: 3,
-    };
+    const PEER: Peer = Peer { uid: 1, gid: 2, pid: 3 };
 
     #[test]
     fn a_span_of_monotonic_time_becomes_wall_time() {
@@ -340,9 +292,7 @@ mod tests {
 
     #[test]
     fn an_instant_is_stamped_now() {
-        let Annotation::Label {
-            timestamp, span, ..
-        } = parse(r#"{"labels":{"phase":"warm"}}"#, PEER, 0, 77).unwrap()
+        let Annotation::Label { timestamp, span, .. } = parse(r#"{"labels":{"phase":"warm"}}"#, PEER, 0, 77).unwrap()
         else {
             panic!("not a label")
         };

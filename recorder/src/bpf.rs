@@ -6,8 +6,8 @@ use crate::probes::elf;
 use crate::probes::libs::Mapped;
 use crate::probes::ops::{Lib, OPS, Op};
 use libbpf_rs::{
-    Link, MapCore, MapFlags, MapHandle, Object, ObjectBuilder, PrintLevel, ProgramAttachType,
-    UprobeMultiOpts, UprobeOpts, set_print,
+    Link, MapCore, MapFlags, MapHandle, Object, ObjectBuilder, PrintLevel, ProgramAttachType, UprobeMultiOpts,
+    UprobeOpts, set_print,
 };
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
@@ -171,10 +171,7 @@ pub struct Bpf {
 
 static MESSAGES: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
-#[allow(
-    clippy::needless_pass_by_value,
-    reason = "the type of libbpf's callback"
-)]
+#[allow(clippy::needless_pass_by_value, reason = "the type of libbpf's callback")]
 fn keep_message(_: PrintLevel, text: String) {
     if let Ok(mut messages) = MESSAGES.lock()
         && messages.len() < 2000
@@ -250,10 +247,7 @@ impl Bpf {
                 Err(error) => {
                     let messages = MESSAGES.lock().map(|m| m.clone()).unwrap_or_default();
                     let Some((program, why)) = refused(&messages, &skip) else {
-                        return Err(RecorderError::Load(format!(
-                            "{error}: {}",
-                            messages.join("; ")
-                        )));
+                        return Err(RecorderError::Load(format!("{error}: {}", messages.join("; "))));
                     };
                     if !CALL_PROGRAMS.contains(&program.as_str()) {
                         skip.insert(program, why);
@@ -395,9 +389,7 @@ impl Bpf {
         let set = |calls_only: bool, retprobe: bool, session: bool| {
             let points = || todo.iter().filter(|(p, _)| !(calls_only && p.op.is_poll()));
             UprobeMultiOpts {
-                offsets: points()
-                    .map(|(_, at)| usize::try_from(*at).unwrap_or(0))
-                    .collect(),
+                offsets: points().map(|(_, at)| usize::try_from(*at).unwrap_or(0)).collect(),
                 cookies: points().map(|(p, _)| p.op.cookie()).collect(),
                 retprobe,
                 session,
@@ -423,11 +415,7 @@ impl Bpf {
         Ok(())
     }
 
-    fn attach_point(
-        &mut self,
-        mapped: &Mapped,
-        point: &(Point, u64),
-    ) -> libbpf_rs::Result<&'static str> {
+    fn attach_point(&mut self, mapped: &Mapped, point: &(Point, u64)) -> libbpf_rs::Result<&'static str> {
         let (Point { op, .. }, at) = point;
         if self.mechanism != Mechanism::Plain {
             self.attach_all(mapped, std::slice::from_ref(point))?;
@@ -462,10 +450,7 @@ impl Bpf {
             // The runtime's polling calls contain the driver's.
             .filter(|o| self.wanted.nested || !(o.is_poll() && o.lib == Lib::Driver))
             .collect();
-        let names: HashSet<String> = ops
-            .iter()
-            .flat_map(|o| o.symbols().map(|(_, name)| name))
-            .collect();
+        let names: HashSet<String> = ops.iter().flat_map(|o| o.symbols().map(|(_, name)| name)).collect();
         let file = File::open(&mapped.open).map_err(|e| e.to_string())?;
         let again = file.try_clone().map_err(|e| e.to_string())?;
         let program = crate::probes::libs::lib_of(&mapped.shown).is_none();
@@ -496,9 +481,7 @@ impl Bpf {
                 if taken.insert(at, name.clone()).is_some() {
                     continue; // another name of the same code
                 }
-                let rest = code
-                    .get(usize::try_from(skip).unwrap_or(0)..)
-                    .unwrap_or(&[]);
+                let rest = code.get(usize::try_from(skip).unwrap_or(0)..).unwrap_or(&[]);
                 let cheap = elf::is_cheap(rest);
                 points.push(Point {
                     op: *op,
@@ -523,10 +506,8 @@ impl Bpf {
 
     /// Whether a process is traced now.
     pub fn is_target(&self, pid: u32) -> bool {
-        self.map("targets").is_ok_and(|m| {
-            m.lookup(&pid.to_ne_bytes(), MapFlags::ANY)
-                .is_ok_and(|v| v.is_some())
-        })
+        self.map("targets")
+            .is_ok_and(|m| m.lookup(&pid.to_ne_bytes(), MapFlags::ANY).is_ok_and(|v| v.is_some()))
     }
 
     /// Says that a thread has been off CPU since now, unless the kernel knows better.
@@ -546,9 +527,7 @@ impl Bpf {
             .filter_map(|key| {
                 let tid = u32::from_ne_bytes(key.as_slice().try_into().ok()?);
                 let value = map.lookup(&key, MapFlags::ANY).ok()??;
-                OffCpu::decode(&value)
-                    .filter(|o| o.ts_ns != 0)
-                    .map(|o| (tid, o))
+                OffCpu::decode(&value).filter(|o| o.ts_ns != 0).map(|o| (tid, o))
             })
             .collect()
     }
@@ -612,10 +591,7 @@ impl Bpf {
         let reasons = u32::try_from(crate::abi::REASONS.len()).expect("a few");
         (0..reasons * u32::try_from(crate::abi::PROBES.len()).expect("a few"))
             .flat_map(|slot| {
-                let values = map
-                    .lookup_percpu(&slot.to_ne_bytes(), MapFlags::ANY)
-                    .ok()
-                    .flatten();
+                let values = map.lookup_percpu(&slot.to_ne_bytes(), MapFlags::ANY).ok().flatten();
                 let mut key = second.to_ne_bytes().to_vec();
                 for part in [slot / reasons, slot % reasons] {
                     key.extend(u16::try_from(part).expect("small").to_ne_bytes());
@@ -698,11 +674,7 @@ impl Point {
         }
     }
     fn how(&self, mechanism: &str) -> String {
-        let how = if self.op.is_poll() {
-            "counted only"
-        } else {
-            mechanism
-        };
+        let how = if self.op.is_poll() { "counted only" } else { mechanism };
         let slow = if self.cheap {
             ""
         } else {
@@ -727,8 +699,7 @@ fn open(
     }
     for mut program in open.progs_mut() {
         let name = program.name().to_string_lossy().into_owned();
-        let other_way = CALL_PROGRAMS.contains(&name.as_str())
-            && !mechanism.programs().contains(&name.as_str());
+        let other_way = CALL_PROGRAMS.contains(&name.as_str()) && !mechanism.programs().contains(&name.as_str());
         program.set_autoload(!other_way && !skip.contains_key(&name));
         if mechanism == Mechanism::Pair && CALL_PROGRAMS.contains(&name.as_str()) {
             program.set_attach_type(ProgramAttachType::TraceUprobeMulti);

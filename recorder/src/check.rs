@@ -17,8 +17,7 @@ use std::fmt::Write;
 pub fn check(args: &Args) -> Result<String, RecorderError> {
     bpf::preflight()?;
     let offset = crate::clock::offset();
-    let (mut bpf, mut probes) =
-        Bpf::load(record::wanted(args, offset.offset_ns, args.thresholds()?)?)?;
+    let (mut bpf, mut probes) = Bpf::load(record::wanted(args, offset.offset_ns, args.thresholds()?)?)?;
     let mut seen = HashSet::new();
     for mapped in libraries(args)? {
         if seen.insert(mapped.id) {
@@ -28,9 +27,7 @@ pub fn check(args: &Args) -> Result<String, RecorderError> {
     let mut text = format!("calls: {:?}\n", bpf.mechanism).to_lowercase();
     text.push_str(&table(&probes));
     if !probes.iter().any(|p| !p.target.is_empty()) {
-        text.push_str(
-            "no process has libcudart, libcuda or libnccl mapped now: they are attached when one does\n",
-        );
+        text.push_str("no process has libcudart, libcuda or libnccl mapped now: they are attached when one does\n");
     }
     Ok(text)
 }
@@ -47,11 +44,7 @@ fn libraries(args: &Args) -> Result<Vec<Mapped>, RecorderError> {
     if let Some(name) = args.command.first() {
         let program = child::resolve(name)?;
         let likely = libs::likely(Some(&program));
-        found.extend(
-            likely
-                .iter()
-                .filter_map(|p| libs::at_path(p).ok().flatten()),
-        );
+        found.extend(likely.iter().filter_map(|p| libs::at_path(p).ok().flatten()));
     }
     for pid in &args.pid {
         if targets::stat(*pid).is_none() {
@@ -71,9 +64,7 @@ fn libraries(args: &Args) -> Result<Vec<Mapped>, RecorderError> {
 
 /// One line a probe, columns as wide as needed, libraries grouped.
 fn table(probes: &[Probe]) -> String {
-    let width = |of: &dyn Fn(&Probe) -> usize, head: &str| {
-        probes.iter().map(of).max().unwrap_or(0).max(head.len())
-    };
+    let width = |of: &dyn Fn(&Probe) -> usize, head: &str| probes.iter().map(of).max().unwrap_or(0).max(head.len());
     let name = width(&|p| p.name.len(), "PROBE");
     let target = width(&|p| p.target.len(), "TARGET");
     let mut out = String::new();

@@ -47,17 +47,14 @@ pub fn resolve(name: &str) -> Result<PathBuf, RecorderError> {
 }
 
 fn c_string(text: &OsStr) -> Result<CString, RecorderError> {
-    CString::new(text.as_bytes())
-        .map_err(|_| RecorderError::Usage("a zero byte in the command".to_owned()))
+    CString::new(text.as_bytes()).map_err(|_| RecorderError::Usage("a zero byte in the command".to_owned()))
 }
 
 fn pipe() -> Result<(OwnedFd, OwnedFd), RecorderError> {
     let mut fds = [0; 2];
     // SAFETY: `fds` has room for the two descriptors that pipe2 writes.
     if unsafe { libc::pipe2(fds.as_mut_ptr(), libc::O_CLOEXEC) } != 0 {
-        return Err(RecorderError::Usage(
-            std::io::Error::last_os_error().to_string(),
-        ));
+        return Err(RecorderError::Usage(std::io::Error::last_os_error().to_string()));
     }
     // SAFETY: both were just made and belong to nobody else.
     Ok(unsafe { (OwnedFd::from_raw_fd(fds[0]), OwnedFd::from_raw_fd(fds[1])) })
@@ -90,10 +87,7 @@ impl Child {
             })
             .collect::<Result<Vec<_>, _>>()?;
         let pointers = |list: &[CString]| -> Vec<*const libc::c_char> {
-            list.iter()
-                .map(|s| s.as_ptr())
-                .chain([std::ptr::null()])
-                .collect()
+            list.iter().map(|s| s.as_ptr()).chain([std::ptr::null()]).collect()
         };
         let (argv, envp) = (pointers(&args), pointers(&vars));
         let (gate_read, gate) = pipe()?;
@@ -102,9 +96,7 @@ impl Child {
         // system calls, on memory that was prepared before.
         let pid = unsafe { libc::fork() };
         if pid < 0 {
-            return Err(RecorderError::Usage(
-                std::io::Error::last_os_error().to_string(),
-            ));
+            return Err(RecorderError::Usage(std::io::Error::last_os_error().to_string()));
         }
         if pid == 0 {
             let mut go = 0u8;

@@ -130,9 +130,7 @@ impl Args {
     pub fn thresholds(&self) -> Result<Vec<(u8, u8, u64)>, RecorderError> {
         let mut out = Vec::new();
         for text in &self.min_duration {
-            let parsed = text
-                .split_once('=')
-                .map(|(op, t)| (op.trim(), duration_ns(t)));
+            let parsed = text.split_once('=').map(|(op, t)| (op.trim(), duration_ns(t)));
             let Some((name, Ok(ns))) = parsed else {
                 return Err(RecorderError::Usage(format!(
                     "--min-duration {text}: expected OP=TIME, such as cudaLaunchKernel=20us"
@@ -140,9 +138,7 @@ impl Args {
             };
             let ids = op_ids(name);
             if ids.is_empty() {
-                return Err(RecorderError::Usage(format!(
-                    "--min-duration: no op {name:?}"
-                )));
+                return Err(RecorderError::Usage(format!("--min-duration: no op {name:?}")));
             }
             out.extend(ids.into_iter().map(|(source, op)| (source, op, ns)));
         }
@@ -179,21 +175,15 @@ fn op_ids(name: &str) -> Vec<(u8, u8)> {
 
 /// `250us`, `3ms`, `2s`, `90` (seconds).
 fn duration_ns(text: &str) -> Result<u64, String> {
-    let (unit, digits) = [
-        ("ns", 1u64),
-        ("us", 1_000),
-        ("ms", 1_000_000),
-        ("s", 1_000_000_000),
-    ]
-    .iter()
-    .find_map(|(suffix, unit)| Some((*unit, text.strip_suffix(suffix)?)))
-    .unwrap_or((1_000_000_000, text));
+    let (unit, digits) = [("ns", 1u64), ("us", 1_000), ("ms", 1_000_000), ("s", 1_000_000_000)]
+        .iter()
+        .find_map(|(suffix, unit)| Some((*unit, text.strip_suffix(suffix)?)))
+        .unwrap_or((1_000_000_000, text));
     let n: u64 = digits
         .trim()
         .parse()
         .map_err(|_| format!("{text:?} is no time (10us, 5ms, 2s)"))?;
-    n.checked_mul(unit)
-        .ok_or_else(|| format!("{text:?} is too long"))
+    n.checked_mul(unit).ok_or_else(|| format!("{text:?} is too long"))
 }
 
 /// `500M`, `2G`, `4096`.
@@ -206,8 +196,7 @@ fn size_bytes(text: &str) -> Result<u64, String> {
         .trim()
         .parse()
         .map_err(|_| format!("{text:?} is no size (500M, 2G)"))?;
-    n.checked_mul(unit)
-        .ok_or_else(|| format!("{text:?} is too large"))
+    n.checked_mul(unit).ok_or_else(|| format!("{text:?} is too large"))
 }
 
 #[cfg(test)]

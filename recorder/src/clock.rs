@@ -45,10 +45,7 @@ pub fn wall_ns() -> i64 {
 }
 
 fn now(clock: libc::clockid_t) -> i64 {
-    let mut t = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
+    let mut t = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `t` is a valid timespec that lives through the call, which cannot fail for the two
     // clocks used here.
     unsafe { libc::clock_gettime(clock, &raw mut t) };

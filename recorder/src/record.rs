@@ -174,21 +174,11 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 ///
 /// # Errors
 /// Arguments that make no sense.
-pub fn wanted(
-    args: &Args,
-    offset_ns: i64,
-    thresholds: Vec<(u8, u8, u64)>,
-) -> Result<Wanted, RecorderError> {
+pub fn wanted(args: &Args, offset_ns: i64, thresholds: Vec<(u8, u8, u64)>) -> Result<Wanted, RecorderError> {
     if args.comm.len() > 4 {
-        return Err(RecorderError::Usage(
-            "--comm: at most four names".to_owned(),
-        ));
+        return Err(RecorderError::Usage("--comm: at most four names".to_owned()));
     }
-    let comms = args
-        .comm
-        .iter()
-        .map(|c| c.chars().take(15).collect())
-        .collect();
+    let comms = args.comm.iter().map(|c| c.chars().take(15).collect()).collect();
     Ok(Wanted {
         config: Config {
             epoch_offset: offset_ns.cast_unsigned(),
@@ -216,12 +206,7 @@ fn session(args: &Args, bpf: &Bpf, thresholds: Vec<(u8, u8, u64)>) -> Session {
     let mut s = system::session(node);
     let cores = s.cpu_cores.to_string();
     s.flags.push_str(if all { "record-all" } else { "record" });
-    s.pid_filter = args
-        .pid
-        .iter()
-        .map(u32::to_string)
-        .collect::<Vec<_>>()
-        .join(",");
+    s.pid_filter = args.pid.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
     s.thresholds = thresholds;
     let mechanism = match bpf.mechanism {
         Mechanism::Session => "uprobe session",
@@ -234,22 +219,13 @@ fn session(args: &Args, bpf: &Bpf, thresholds: Vec<(u8, u8, u64)>) -> Session {
         areas.join(",")
     };
     for (key, value) in [
-        (
-            "recorder",
-            concat!("ingero-recorder ", env!("CARGO_PKG_VERSION")),
-        ),
+        ("recorder", concat!("ingero-recorder ", env!("CARGO_PKG_VERSION"))),
         ("record_all", if all { "1" } else { "0" }),
-        (
-            "clock",
-            "CLOCK_MONOTONIC plus the first offset of clock_offsets",
-        ),
+        ("clock", "CLOCK_MONOTONIC plus the first offset of clock_offsets"),
         ("host_cores", &cores),
         ("attach", mechanism),
         ("bpf_built_by", ingero_recorder_ebpf::BUILT_BY),
-        (
-            "nested_driver_calls",
-            if args.nested { "stored" } else { "left out" },
-        ),
+        ("nested_driver_calls", if args.nested { "stored" } else { "left out" }),
         ("without", &left_out),
         ("command", &args.command.join(" ")),
         ("ring_bytes", &(u64::from(args.ring_size) << 20).to_string()),
@@ -379,10 +355,7 @@ impl Run<'_> {
         let mut probes = self.bpf.attach_library(mapped);
         if let Some(since) = mapped_ns {
             let late = clock::monotonic_ns().cast_unsigned().saturating_sub(since) / 1_000_000;
-            for p in probes
-                .iter_mut()
-                .filter(|p: &&mut Probe| p.status == "attached")
-            {
+            for p in probes.iter_mut().filter(|p: &&mut Probe| p.status == "attached") {
                 p.reason = format!("{}; {late} ms after it was mapped", p.reason);
             }
         }
@@ -399,16 +372,8 @@ impl Run<'_> {
     }
 
     /// Goes on until something ends the recording; says what.
-    fn watch(
-        &mut self,
-        notices: &Receiver<Record>,
-        progress: &Progress,
-        console: &mut dyn Console,
-    ) -> String {
-        let deadline = self
-            .args
-            .duration
-            .map(|ns| Instant::now() + Duration::from_nanos(ns));
+    fn watch(&mut self, notices: &Receiver<Record>, progress: &Progress, console: &mut dyn Console) -> String {
+        let deadline = self.args.duration.map(|ns| Instant::now() + Duration::from_nanos(ns));
         loop {
             self.notices(notices);
             let now = Instant::now();
@@ -589,10 +554,7 @@ impl Run<'_> {
         self.send(Message::Offset(clock::offset()));
         for (key, value) in [
             ("nested_driver_calls_left_out", self.bpf.nested_calls()),
-            (
-                "waited_for_writer_ns",
-                drain.waited_ns.load(Ordering::Relaxed),
-            ),
+            ("waited_for_writer_ns", drain.waited_ns.load(Ordering::Relaxed)),
             ("records_drained", drain.records.load(Ordering::Relaxed)),
         ] {
             self.send(Message::Fact(key.to_owned(), value.to_string()));

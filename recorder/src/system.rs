@@ -26,10 +26,7 @@ impl Load {
     /// Load since the last call.
     pub fn snapshot(&mut self) -> Snapshot {
         let cpu = cpu_times(&read("/proc/stat"));
-        let (busy, total) = (
-            cpu.0 - self.last.0.min(cpu.0),
-            cpu.1 - self.last.1.min(cpu.1),
-        );
+        let (busy, total) = (cpu.0 - self.last.0.min(cpu.0), cpu.1 - self.last.1.min(cpu.1));
         self.last = cpu;
         let mem = read("/proc/meminfo");
         let kib = |key: &str| meminfo(&mem, key);
@@ -41,11 +38,7 @@ impl Load {
             mem_pct: percent(total_kib.saturating_sub(available), total_kib),
             mem_avail: (available / 1024).cast_signed(),
             swap_mb: (kib("SwapTotal:").saturating_sub(kib("SwapFree:")) / 1024).cast_signed(),
-            load_avg: load
-                .split(' ')
-                .next()
-                .and_then(|v| v.parse().ok())
-                .unwrap_or(0.0),
+            load_avg: load.split(' ').next().and_then(|v| v.parse().ok()).unwrap_or(0.0),
         }
     }
 }
@@ -141,8 +134,7 @@ pub fn session(node: String) -> Session {
             .find_map(|l| l.strip_prefix("model name")?.split_once(':'))
             .map(|(_, v)| v.trim().to_owned())
             .unwrap_or_default(),
-        cpu_cores: std::thread::available_parallelism()
-            .map_or(0, |n| i64::try_from(n.get()).unwrap_or(0)),
+        cpu_cores: std::thread::available_parallelism().map_or(0, |n| i64::try_from(n.get()).unwrap_or(0)),
         mem_total: (meminfo(&read("/proc/meminfo"), "MemTotal:") / 1024).cast_signed(),
         kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
         os_release: os
@@ -186,11 +178,7 @@ fn gpu() -> (String, String) {
 pub fn node_name() -> String {
     let name = read("/proc/sys/kernel/hostname");
     let name = name.trim().replace(':', "_");
-    if name.is_empty() {
-        "localhost".to_owned()
-    } else {
-        name
-    }
+    if name.is_empty() { "localhost".to_owned() } else { name }
 }
 
 /// Bytes free for us on the file system of `path`.

@@ -1,11 +1,6 @@
 //! Every library call the program makes is in the file, once, in order, with its arguments.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::print_stderr,
-    missing_docs,
-    reason = "a test"
-)]
+#![allow(clippy::unwrap_used, clippy::print_stderr, missing_docs, reason = "a test")]
 
 mod common;
 use common::{Made, int, ints, made, said, standin};
@@ -13,10 +8,7 @@ use rusqlite::Connection;
 
 /// Compares the stored calls of the program with those it says it made, one by one.
 fn assert_all_recorded(db: &Connection, made: &[Made]) {
-    let offset = int(
-        db,
-        "SELECT offset_ns FROM clock_offsets ORDER BY timestamp LIMIT 1",
-    );
+    let offset = int(db, "SELECT offset_ns FROM clock_offsets ORDER BY timestamp LIMIT 1");
     let polls: Vec<&Made> = made.iter().filter(|m| is_poll(m)).collect();
     let calls: Vec<&Made> = made.iter().filter(|m| !is_poll(m)).collect();
     let rows = ints(
@@ -30,10 +22,7 @@ fn assert_all_recorded(db: &Connection, made: &[Made]) {
         assert_eq!(r[..7], want, "{m:?}");
         assert_eq!(r[9], m.tid, "{m:?}");
         let (start, dur) = (r[7] - offset, r[8]);
-        assert!(
-            start >= m.start && start + dur <= m.end,
-            "{m:?}: {start} + {dur}"
-        );
+        assert!(start >= m.start && start + dur <= m.end, "{m:?}: {start} + {dur}");
         if let Some(want) = &m.nccl {
             let sql = "SELECT seq,count,dtype,bytes,peer,rank,nranks,comm,(SELECT arg1 FROM events \
                        WHERE rowid=event) FROM nccl_calls WHERE event=";
@@ -64,19 +53,13 @@ fn every_op(args: &[&str], flags: &[&str], kind: &str) {
     // Each op of the table was called, or the test proves too little.
     for op in ingero_recorder::probes::ops::OPS {
         let called = |m: &Made| (m.source, m.op) == (i64::from(op.source), i64::from(op.op));
-        assert!(
-            made.iter().any(called),
-            "{op:?} is not called by the program"
-        );
+        assert!(made.iter().any(called), "{op:?} is not called by the program");
         for name in op.names {
             assert!(made.iter().any(|m| m.name == *name), "{name} is not called");
         }
     }
     assert_eq!(
-        int(
-            &db,
-            "SELECT count(*) FROM recording_probes WHERE status='failed'"
-        ),
+        int(&db, "SELECT count(*) FROM recording_probes WHERE status='failed'"),
         0
     );
 }
@@ -131,14 +114,8 @@ fn a_driver_call_inside_its_runtime_call_is_left_out_and_counted() {
     needs_bpf!();
     let s = standin("nesting", &["-DNESTING"]);
     let (_, db) = s.record(&[], &["calls", "50"]);
-    assert_eq!(
-        int(&db, "SELECT count(*) FROM events WHERE source=1 AND op=3"),
-        50
-    );
-    assert_eq!(
-        int(&db, "SELECT count(*) FROM events WHERE source=4 AND op=1"),
-        0
-    );
+    assert_eq!(int(&db, "SELECT count(*) FROM events WHERE source=1 AND op=3"), 50);
+    assert_eq!(int(&db, "SELECT count(*) FROM events WHERE source=4 AND op=1"), 0);
     let sql = "SELECT value FROM recording WHERE key='nested_driver_calls_left_out'";
     let n: String = db.query_row(sql, [], |r| r.get(0)).unwrap();
     assert_eq!(n, "50");
@@ -197,8 +174,7 @@ fn a_forked_child_that_execs_is_followed() {
     assert_eq!(int(&db, &format!("{of_child} source=3 AND op=6")), 1);
     let fork = format!("SELECT count(*) FROM events WHERE source=3 AND op=7 AND arg1={child}");
     assert_eq!(int(&db, &fork), 1);
-    let task =
-        format!("SELECT traced FROM tasks WHERE tid={child} AND start_ns>0 AND exit_ns>start_ns");
+    let task = format!("SELECT traced FROM tasks WHERE tid={child} AND start_ns>0 AND exit_ns>start_ns");
     assert_eq!(int(&db, &task), 1);
 }
 
@@ -206,10 +182,7 @@ fn a_forked_child_that_execs_is_followed() {
 fn a_burst_is_accounted_for_to_the_last_call() {
     needs_bpf!();
     let s = standin("burst", &[]);
-    let (text, db) = s.record(
-        &["--ring-size", "1", "--without", "io"],
-        &["burst", "1000000"],
-    );
+    let (text, db) = s.record(&["--ring-size", "1", "--without", "io"], &["burst", "1000000"]);
     let made = said(&text, "burst");
     let stored = int(&db, "SELECT count(*) FROM events WHERE source=1 AND op=3");
     let lost = int(
@@ -218,10 +191,7 @@ fn a_burst_is_accounted_for_to_the_last_call() {
     );
     assert_eq!(stored + lost, made, "{stored} stored, {lost} lost");
     assert!(stored > 10_000, "{stored}");
-    let counted = int(
-        &db,
-        "SELECT sum(count) FROM event_aggregates WHERE source=1 AND op=3",
-    );
+    let counted = int(&db, "SELECT sum(count) FROM event_aggregates WHERE source=1 AND op=3");
     assert_eq!(counted, stored);
     // Losses are named by CPU and second, within the recording.
     let bad = "SELECT count(*) FROM recording_losses, sessions WHERE probe='cuda' AND (cpu<0 OR \
@@ -249,10 +219,7 @@ fn a_burst_that_fits_loses_nothing() {
 fn short_calls_become_counts_and_histograms_on_request() {
     needs_bpf!();
     let s = standin("threshold", &[]);
-    let (text, db) = s.record(
-        &["--min-duration", "cudaLaunchKernel=1s"],
-        &["burst", "20000"],
-    );
+    let (text, db) = s.record(&["--min-duration", "cudaLaunchKernel=1s"], &["burst", "20000"]);
     let made = said(&text, "burst");
     assert_eq!(int(&db, "SELECT count(*) FROM events WHERE source=1"), 0);
     for sql in [
@@ -264,31 +231,15 @@ fn short_calls_become_counts_and_histograms_on_request() {
     }
     let min = "SELECT min_dur FROM recording_thresholds WHERE source=1 AND op=3";
     assert_eq!(int(&db, min), 1_000_000_000);
-    let flags: String = db
-        .query_row("SELECT flags FROM sessions", [], |r| r.get(0))
-        .unwrap();
+    let flags: String = db.query_row("SELECT flags FROM sessions", [], |r| r.get(0)).unwrap();
     assert_eq!(flags, "record");
     // The slots hold the exact sum within their width.
-    let sum = int(
-        &db,
-        "SELECT sum(sum_dur) FROM event_aggregates WHERE source=1 AND op=3",
-    );
+    let sum = int(&db, "SELECT sum(sum_dur) FROM event_aggregates WHERE source=1 AND op=3");
     let (mut low, mut high) = (0, 0);
-    for r in ints(
-        &db,
-        "SELECT slot,sum(count) FROM recording_histograms GROUP BY slot",
-    ) {
+    for r in ints(&db, "SELECT slot,sum(count) FROM recording_histograms GROUP BY slot") {
         let (s, n) = (r[0], r[1]);
-        low += n * if s < 16 {
-            s
-        } else {
-            (16 + s % 16) << (s / 16 - 1)
-        };
-        high += n * if s < 16 {
-            s + 1
-        } else {
-            (17 + s % 16) << (s / 16 - 1)
-        };
+        low += n * if s < 16 { s } else { (16 + s % 16) << (s / 16 - 1) };
+        high += n * if s < 16 { s + 1 } else { (17 + s % 16) << (s / 16 - 1) };
     }
     assert!(low <= sum && sum < high, "{low} {sum} {high}");
 }

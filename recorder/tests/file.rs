@@ -1,11 +1,6 @@
 //! The file is complete and valid however the recording ends, and says what it must.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::print_stderr,
-    missing_docs,
-    reason = "a test"
-)]
+#![allow(clippy::unwrap_used, clippy::print_stderr, missing_docs, reason = "a test")]
 
 mod common;
 use common::{int, open, standin};
@@ -15,12 +10,8 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 fn stopped_by(db: &rusqlite::Connection) -> String {
-    db.query_row(
-        "SELECT value FROM recording WHERE key='stopped_by'",
-        [],
-        |r| r.get(0),
-    )
-    .unwrap()
+    db.query_row("SELECT value FROM recording WHERE key='stopped_by'", [], |r| r.get(0))
+        .unwrap()
 }
 
 #[test]
@@ -70,16 +61,11 @@ fn kill_9_loses_at_most_the_last_second() {
     recorder.wait().unwrap();
     // An ordinary reader replays the log that the writer left.
     let db = rusqlite::Connection::open(s.db()).unwrap();
-    let ok: String = db
-        .query_row("PRAGMA integrity_check", [], |r| r.get(0))
-        .unwrap();
+    let ok: String = db.query_row("PRAGMA integrity_check", [], |r| r.get(0)).unwrap();
     assert_eq!(ok, "ok");
     let last = int(&db, "SELECT max(timestamp) FROM events WHERE source=1");
     let gap = killed - last;
-    assert!(
-        (0..1_100_000_000).contains(&gap),
-        "{gap} ns before the kill"
-    );
+    assert!((0..1_100_000_000).contains(&gap), "{gap} ns before the kill");
     assert_eq!(int(&db, "SELECT stopped_at FROM sessions"), 0);
     let pid = int(&db, "SELECT pid FROM events WHERE source=1 LIMIT 1");
     common::signal(u32::try_from(pid).unwrap(), libc::SIGKILL);
@@ -113,11 +99,7 @@ fn a_full_disk_ends_the_recording_with_a_valid_file() {
         .output()
         .unwrap();
     let check = || {
-        assert!(
-            out.status.success(),
-            "{}",
-            String::from_utf8_lossy(&out.stderr)
-        );
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
         assert!(String::from_utf8_lossy(&out.stderr).contains("recording ends here"));
         let copy = s.dir.join("copy.db");
         std::fs::copy(&db, &copy).unwrap();
@@ -126,12 +108,7 @@ fn a_full_disk_ends_the_recording_with_a_valid_file() {
         let db = open(&copy);
         assert!(int(&db, "SELECT count(*) FROM events") > 1000);
         assert!(int(&db, "SELECT stopped_at FROM sessions") > 0);
-        assert!(
-            int(
-                &db,
-                "SELECT sum(lost) FROM recording_losses WHERE reason='disk_full'"
-            ) > 0
-        );
+        assert!(int(&db, "SELECT sum(lost) FROM recording_losses WHERE reason='disk_full'") > 0);
     };
     let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(check));
     let _ = Command::new("umount").arg(&mount).status();
@@ -159,10 +136,7 @@ fn a_nearly_full_disk_ends_the_recording_in_time() {
 fn large_recordings_are_split_without_a_gap() {
     needs_bpf!();
     let s = standin("split", &[]);
-    let (text, _) = s.record(
-        &["--max-size", "3M", "--ring-size", "256"],
-        &["burst", "150000"],
-    );
+    let (text, _) = s.record(&["--max-size", "3M", "--ring-size", "256"], &["burst", "150000"]);
     let made = common::said(&text, "burst");
     let mut stored = 0;
     let mut files = 0;
@@ -251,12 +225,7 @@ fn snapshots_come_once_a_second() {
         "SELECT count(*) FROM system_snapshots WHERE mem_pct>0 AND mem_avail>0",
     );
     assert!((3..=5).contains(&n), "{n}");
-    assert!(
-        int(
-            &db,
-            "SELECT count(*) FROM clock_offsets WHERE error_ns<1000000"
-        ) >= 2
-    );
+    assert!(int(&db, "SELECT count(*) FROM clock_offsets WHERE error_ns<1000000") >= 2);
 }
 
 /// Tables and columns of generation 0.10, as its readers expect them.
@@ -314,11 +283,7 @@ fn a_reader_of_0_10_finds_every_table_and_column() {
     let (_, db) = s.record(&[], &["calls", "3"]);
     for (table, columns) in GENERATION_0_10 {
         let mut q = db.prepare(&format!("PRAGMA table_info({table})")).unwrap();
-        let found: Vec<String> = q
-            .query_map([], |r| r.get(1))
-            .unwrap()
-            .map(Result::unwrap)
-            .collect();
+        let found: Vec<String> = q.query_map([], |r| r.get(1)).unwrap().map(Result::unwrap).collect();
         assert_eq!(found.join(" "), *columns, "{table}");
     }
     for index in [
@@ -329,17 +294,12 @@ fn a_reader_of_0_10_finds_every_table_and_column() {
         "idx_aggregates_bucket",
         "idx_aggregates_5s_bucket",
     ] {
-        let sql =
-            format!("SELECT count(*) FROM sqlite_master WHERE type='index' AND name='{index}'");
+        let sql = format!("SELECT count(*) FROM sqlite_master WHERE type='index' AND name='{index}'");
         assert_eq!(int(&db, &sql), 1, "{index}");
     }
     assert_eq!(int(&db, "PRAGMA user_version"), 10);
     let version: String = db
-        .query_row(
-            "SELECT value FROM schema_info WHERE key='version'",
-            [],
-            |r| r.get(0),
-        )
+        .query_row("SELECT value FROM schema_info WHERE key='version'", [], |r| r.get(0))
         .unwrap();
     assert_eq!(version, "0.10");
     let header = std::fs::read(s.db()).unwrap();
@@ -375,10 +335,7 @@ fn refused(args: &[&str]) -> String {
     let text = String::from_utf8(out.stderr).unwrap();
     assert!(!text.contains("panicked"), "{text}");
     assert_eq!(text.trim().lines().count(), 1, "one message: {text}");
-    assert!(
-        !dir.path().join("trace.db").exists(),
-        "{args:?} left a file"
-    );
+    assert!(!dir.path().join("trace.db").exists(), "{args:?} left a file");
     text
 }
 
@@ -422,11 +379,7 @@ fn without_privileges_one_message_says_what_to_do() {
 fn check_prints_a_table() {
     needs_bpf!();
     let s = standin("check", &[]);
-    let out = s
-        .recorder(&["--check", "--"])
-        .arg(s.program())
-        .output()
-        .unwrap();
+    let out = s.recorder(&["--check", "--"]).arg(s.program()).output().unwrap();
     let text = common::succeeded(&out);
     for part in [
         "PROBE",

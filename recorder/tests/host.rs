@@ -1,11 +1,6 @@
 //! What the host does to the program: scheduling, processes, sockets, disks, memory.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::print_stderr,
-    missing_docs,
-    reason = "a test"
-)]
+#![allow(clippy::unwrap_used, clippy::print_stderr, missing_docs, reason = "a test")]
 
 mod common;
 use common::{int, ints, made, said, standin, texts};
@@ -28,10 +23,7 @@ fn sleeps_are_intervals_of_the_right_length_and_state() {
     assert_eq!(rows.len(), 25);
     for r in rows {
         assert_eq!(r[1], 1, "interruptible: {r:?}");
-        assert!(
-            r[2] > r[3] - r[0] && r[2] <= r[3],
-            "woken inside the interval: {r:?}"
-        );
+        assert!(r[2] > r[3] - r[0] && r[2] <= r[3], "woken inside the interval: {r:?}");
         assert!(
             r[2] - (r[3] - r[0]) >= 19_000_000,
             "woken at the end of the sleep: {r:?}"
@@ -95,17 +87,11 @@ fn threads_older_than_the_recorder_are_recorded() {
         text.push('\n');
     }
     program.wait().unwrap();
-    assert!(
-        recorder.wait().unwrap().success(),
-        "it ends with its target"
-    );
+    assert!(recorder.wait().unwrap().success(), "it ends with its target");
     let db = common::open(&s.db());
     let calls = made(&text);
     assert_eq!(calls.len(), 15);
-    assert_eq!(
-        int(&db, "SELECT count(*) FROM events WHERE source=1 AND op=3"),
-        15
-    );
+    assert_eq!(int(&db, "SELECT count(*) FROM events WHERE source=1 AND op=3"), 15);
     let threads: Vec<i64> = text
         .lines()
         .filter_map(|l| l.strip_prefix("thread ")?.parse().ok())
@@ -113,10 +99,7 @@ fn threads_older_than_the_recorder_are_recorded() {
     assert_eq!(threads.len(), 3);
     for tid in threads {
         let task = format!("SELECT traced FROM tasks WHERE tid={tid} AND start_ns=0 AND exit_ns>0");
-        assert_eq!(
-            int(&db, &format!("{task} AND pid={pid} AND comm='old-worker'")),
-            1
-        );
+        assert_eq!(int(&db, &format!("{task} AND pid={pid} AND comm='old-worker'")), 1);
         // It slept since before the recorder came, which is known, and its own sleep of 20 ms.
         let off = format!(
             "SELECT count(*) FROM events e JOIN sched_details d ON d.event=e.rowid \
@@ -125,16 +108,11 @@ fn threads_older_than_the_recorder_are_recorded() {
         assert!(int(&db, &off) >= 2);
         let sleep = format!("{off} AND duration BETWEEN 19000000 AND 80000000");
         assert!(int(&db, &sleep) >= 1);
-        let comm =
-            format!("SELECT source,op,comm FROM events WHERE tid={tid} AND comm!='old-worker'");
+        let comm = format!("SELECT source,op,comm FROM events WHERE tid={tid} AND comm!='old-worker'");
         assert_eq!(texts(&db, &comm), [""; 0]);
     }
     let why: String = db
-        .query_row(
-            "SELECT value FROM recording WHERE key='stopped_by'",
-            [],
-            |r| r.get(0),
-        )
+        .query_row("SELECT value FROM recording WHERE key='stopped_by'", [], |r| r.get(0))
         .unwrap();
     assert_eq!(why, "targets ended");
 }
@@ -146,10 +124,7 @@ fn a_thread_that_sleeps_all_the_time_has_one_interval() {
     let mut program = s.start(&["quiet", "30000"]);
     std::thread::sleep(std::time::Duration::from_millis(200));
     let pid = program.id().to_string();
-    let out = s
-        .recorder(&["--pid", &pid, "--duration", "1s"])
-        .output()
-        .unwrap();
+    let out = s.recorder(&["--pid", &pid, "--duration", "1s"]).output().unwrap();
     program.kill().unwrap();
     program.wait().unwrap();
     common::succeeded(&out);
@@ -211,10 +186,7 @@ fn block_requests_have_a_size_and_a_latency() {
         return;
     }
     assert!(sectors >= 20 * 128, "{sectors}");
-    assert!(
-        rows.iter().all(|r| r[1] > 1000 && r[1] < 10_000_000_000),
-        "{rows:?}"
-    );
+    assert!(rows.iter().all(|r| r[1] > 1000 && r[1] < 10_000_000_000), "{rows:?}");
 }
 
 #[test]
@@ -228,10 +200,7 @@ fn page_allocations_are_counted_by_order() {
         &format!("SELECT sum(count) FROM event_aggregates WHERE source=3 AND op=3 AND pid={pid}"),
     );
     assert!(count > 20, "{count}");
-    let by_order = int(
-        &db,
-        &format!("SELECT sum(count) FROM page_allocs WHERE pid={pid}"),
-    );
+    let by_order = int(&db, &format!("SELECT sum(count) FROM page_allocs WHERE pid={pid}"));
     assert_eq!(by_order, count);
     let bytes = int(
         &db,
@@ -239,10 +208,7 @@ fn page_allocations_are_counted_by_order() {
     );
     let sum = "SELECT sum(sum_arg0) FROM event_aggregates WHERE source=3 AND op=3 AND";
     assert_eq!(int(&db, &format!("{sum} pid={pid}")), bytes);
-    assert_eq!(
-        int(&db, "SELECT count(*) FROM events WHERE source=3 AND op=3"),
-        0
-    );
+    assert_eq!(int(&db, "SELECT count(*) FROM events WHERE source=3 AND op=3"), 0);
 }
 
 #[test]
@@ -306,10 +272,7 @@ fn everything_is_recorded_without_a_target() {
         4
     );
     assert_eq!(
-        int(
-            &db,
-            &format!("SELECT count(*) FROM events WHERE source=3 AND pid={me}")
-        ),
+        int(&db, &format!("SELECT count(*) FROM events WHERE source=3 AND pid={me}")),
         0
     );
 }

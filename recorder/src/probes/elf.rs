@@ -14,11 +14,7 @@ use std::io::{Read, Seek, SeekFrom};
 ///
 /// # Errors
 /// A text saying what is wrong with the file.
-pub fn functions(
-    file: File,
-    wanted: &dyn Fn(&str) -> bool,
-    static_too: bool,
-) -> Result<HashMap<String, u64>, String> {
+pub fn functions(file: File, wanted: &dyn Fn(&str) -> bool, static_too: bool) -> Result<HashMap<String, u64>, String> {
     let cache = ReadCache::new(file);
     let elf = ElfFile64::<Endianness, _>::parse(&cache).map_err(|e| e.to_string())?;
     let endian = elf.endian();
@@ -26,20 +22,12 @@ pub fn functions(
         .elf_program_headers()
         .iter()
         .filter(|p| p.p_type.get(endian) == object::elf::PT_LOAD)
-        .map(|p| {
-            (
-                p.p_vaddr.get(endian),
-                p.p_offset.get(endian),
-                p.p_filesz.get(endian),
-            )
-        })
+        .map(|p| (p.p_vaddr.get(endian), p.p_offset.get(endian), p.p_filesz.get(endian)))
         .collect();
     let mut found = HashMap::new();
     let mut take = |symbol: &dyn Fn() -> Option<(String, u64)>| {
         if let Some((name, addr)) = symbol() {
-            let load = loads
-                .iter()
-                .find(|(va, _, size)| addr >= *va && addr - va < *size);
+            let load = loads.iter().find(|(va, _, size)| addr >= *va && addr - va < *size);
             if let Some((va, off, _)) = load {
                 found.entry(name).or_insert(addr - va + off);
             }
@@ -103,10 +91,7 @@ mod tests {
         assert_eq!(probe_skip(&[0x55, 0x48]), 0);
         assert_eq!(probe_skip(&[0xf3, 0x0f, 0x1e, 0xfa, 0x55]), 4);
         assert_eq!(probe_skip(&[0xf3, 0x0f, 0x1e, 0xfa, 0x41, 0x57]), 4);
-        assert_eq!(
-            probe_skip(&[0xf3, 0x0f, 0x1e, 0xfa, 0x48, 0x83, 0xec, 0x08]),
-            0
-        );
+        assert_eq!(probe_skip(&[0xf3, 0x0f, 0x1e, 0xfa, 0x48, 0x83, 0xec, 0x08]), 0);
         assert_eq!(probe_skip(&[0x48, 0x83, 0xec, 0x08, 0x55]), 0);
         assert_eq!(probe_skip(&[]), 0);
     }

@@ -70,12 +70,7 @@ pub fn mapped_by(pid: u32) -> Vec<Mapped> {
         };
         if !out.iter().any(|m| m.id == id) {
             let shown = path.to_owned();
-            out.push(Mapped {
-                lib,
-                shown,
-                open,
-                id,
-            });
+            out.push(Mapped { lib, shown, open, id });
         }
     }
     out
@@ -104,15 +99,11 @@ pub fn at_path(path: &Path) -> std::io::Result<Option<Mapped>> {
 /// the dynamic linker knows, those on `LD_LIBRARY_PATH`, and those in the site-packages of a
 /// Python at `program`.
 pub fn likely(program: Option<&Path>) -> Vec<PathBuf> {
-    let mut dirs: Vec<PathBuf> = [
-        "/usr/lib/x86_64-linux-gnu",
-        "/usr/lib64",
-        "/usr/local/cuda/lib64",
-    ]
-    .iter()
-    .chain(&["/usr/local/nvidia/lib64", "/usr/local/nvidia/lib"])
-    .map(PathBuf::from)
-    .collect();
+    let mut dirs: Vec<PathBuf> = ["/usr/lib/x86_64-linux-gnu", "/usr/lib64", "/usr/local/cuda/lib64"]
+        .iter()
+        .chain(&["/usr/local/nvidia/lib64", "/usr/local/nvidia/lib"])
+        .map(PathBuf::from)
+        .collect();
     if let Some(path) = std::env::var_os("LD_LIBRARY_PATH") {
         dirs.extend(std::env::split_paths(&path));
     }
@@ -194,10 +185,7 @@ mod tests {
     fn library_names_are_told_apart() {
         assert_eq!(lib_of("/a/libcudart.so.13"), Some(Lib::Runtime));
         assert_eq!(lib_of("/a/libcudart-9335f6a2.so.9.1"), Some(Lib::Runtime));
-        assert_eq!(
-            lib_of("/a/libcuda.so.580.159.04 (deleted)"),
-            Some(Lib::Driver)
-        );
+        assert_eq!(lib_of("/a/libcuda.so.580.159.04 (deleted)"), Some(Lib::Driver));
         assert_eq!(lib_of("/a/libcudadebugger.so.1"), None);
         assert_eq!(lib_of("/a/libnccl.so.2"), Some(Lib::Nccl));
         assert_eq!(lib_of("/a/libnccl-net.so"), None);

@@ -218,9 +218,7 @@ pub const OPS: &[Op] = &[
     // Runtime: memory.
     rt(1, Class::Alloc, &["cudaMalloc"]).args(R2, N).out_arg1(1),
     rt(2, Class::Free, &["cudaFree"]).args(R1, N),
-    rt(8, Class::Alloc, &["cudaMallocManaged"])
-        .args(R2, N)
-        .out_arg1(1),
+    rt(8, Class::Alloc, &["cudaMallocManaged"]).args(R2, N).out_arg1(1),
     rt(104, Class::Alloc, &["cudaMallocAsync"])
         .args(R2, N)
         .stream(R3)
@@ -229,15 +227,9 @@ pub const OPS: &[Op] = &[
         .args(R2, N)
         .stream(R4)
         .out_arg1(1),
-    rt(105, Class::Free, &["cudaFreeAsync"])
-        .args(R1, N)
-        .stream(R2),
-    rt(106, Class::Alloc, &["cudaHostAlloc"])
-        .args(R2, N)
-        .out_arg1(1),
-    rt(107, Class::Alloc, &["cudaMallocHost"])
-        .args(R2, N)
-        .out_arg1(1),
+    rt(105, Class::Free, &["cudaFreeAsync"]).args(R1, N).stream(R2),
+    rt(106, Class::Alloc, &["cudaHostAlloc"]).args(R2, N).out_arg1(1),
+    rt(107, Class::Alloc, &["cudaMallocHost"]).args(R2, N).out_arg1(1),
     rt(108, Class::Free, &["cudaFreeHost"]).args(R1, N),
     rt(109, Class::Alloc, &["cudaHostRegister"]).args(R2, R1),
     rt(110, Class::Free, &["cudaHostUnregister"]).args(R1, N),
@@ -250,9 +242,7 @@ pub const OPS: &[Op] = &[
     rt(101, Class::Launch, &["cudaLaunchKernelExC"]).args(R2, ConfigStream),
     rt(102, Class::Launch, &["cudaLaunchCooperativeKernel"]).args(R1, S2),
     // Runtime: copies and sets.
-    rt(4, Class::Copy, &["cudaMemcpy"])
-        .args(R3, R4)
-        .mode(Mode::Kind),
+    rt(4, Class::Copy, &["cudaMemcpy"]).args(R3, R4).mode(Mode::Kind),
     rt(7, Class::Copy, &["cudaMemcpyAsync"])
         .args(R3, R4)
         .stream(R5)
@@ -267,13 +257,9 @@ pub const OPS: &[Op] = &[
         .stream(S2)
         .mode(Mode::Kind),
     rt(11, Class::Copy, &["cudaMemcpyPeer"]).args(R5, D2D),
-    rt(12, Class::Copy, &["cudaMemcpyPeerAsync"])
-        .args(R5, D2D)
-        .stream(R6),
+    rt(12, Class::Copy, &["cudaMemcpyPeerAsync"]).args(R5, D2D).stream(R6),
     rt(111, Class::Set, &["cudaMemset"]).args(R3, N),
-    rt(112, Class::Set, &["cudaMemsetAsync"])
-        .args(R3, N)
-        .stream(R4),
+    rt(112, Class::Set, &["cudaMemsetAsync"]).args(R3, N).stream(R4),
     rt(111, Class::Set, &["cudaMemset2D"]).args(R4, N).times(R5),
     rt(112, Class::Set, &["cudaMemset2DAsync"])
         .args(R4, N)
@@ -288,9 +274,7 @@ pub const OPS: &[Op] = &[
     rt(114, Class::None, &["cudaStreamQuery"]).mode(Mode::Poll),
     rt(115, Class::None, &["cudaStreamIsCapturing"]).mode(Mode::Poll),
     // Runtime: graphs. arg0 is the graph an executable one comes from.
-    rt(1, Class::Graph, &["cudaStreamBeginCapture"])
-        .graph()
-        .stream(R1),
+    rt(1, Class::Graph, &["cudaStreamBeginCapture"]).graph().stream(R1),
     rt(1, Class::Graph, &["cudaStreamBeginCaptureToGraph"])
         .graph()
         .stream(R1)
@@ -311,32 +295,21 @@ pub const OPS: &[Op] = &[
     .graph()
     .args(R2, N)
     .out_handle(1),
-    rt(4, Class::Graph, &["cudaGraphLaunch"])
-        .graph()
-        .stream(R2)
-        .handle(R1),
-    rt(5, Class::Graph, &["cudaGraphDestroy"])
-        .graph()
-        .handle(R1),
+    rt(4, Class::Graph, &["cudaGraphLaunch"]).graph().stream(R2).handle(R1),
+    rt(5, Class::Graph, &["cudaGraphDestroy"]).graph().handle(R1),
     rt(6, Class::Graph, &["cudaGraphExecUpdate"])
         .graph()
         .args(R2, N)
         .handle(R1),
-    rt(7, Class::Graph, &["cudaGraphExecDestroy"])
-        .graph()
-        .handle(R1),
+    rt(7, Class::Graph, &["cudaGraphExecDestroy"]).graph().handle(R1),
     // Driver: memory. The unversioned names of the first CUDA releases take 32-bit sizes and are
     // not used by anything built since.
-    cu(5, Class::Alloc, &["cuMemAlloc_v2"])
-        .args(R2, N)
-        .out_arg1(1),
+    cu(5, Class::Alloc, &["cuMemAlloc_v2"]).args(R2, N).out_arg1(1),
     cu(5, Class::Alloc, &["cuMemAllocPitch_v2"])
         .args(R3, N)
         .times(R4)
         .out_arg1(1),
-    cu(6, Class::Alloc, &["cuMemAllocManaged"])
-        .args(R2, N)
-        .out_arg1(1),
+    cu(6, Class::Alloc, &["cuMemAllocManaged"]).args(R2, N).out_arg1(1),
     cu(105, Class::Free, &["cuMemFree_v2"]).args(R1, N),
     cu(106, Class::Alloc, &["cuMemAllocAsync"])
         .args(R2, N)
@@ -346,9 +319,7 @@ pub const OPS: &[Op] = &[
         .args(R2, N)
         .stream(R4)
         .out_arg1(1),
-    cu(107, Class::Free, &["cuMemFreeAsync"])
-        .args(R1, N)
-        .stream(R2),
+    cu(107, Class::Free, &["cuMemFreeAsync"]).args(R1, N).stream(R2),
     cu(108, Class::Alloc, &["cuMemHostAlloc", "cuMemAllocHost_v2"])
         .args(R2, N)
         .out_arg1(1),
@@ -361,47 +332,24 @@ pub const OPS: &[Op] = &[
     cu(102, Class::Launch, &["cuLaunchCooperativeKernel"]).args(R1, S3),
     // Driver: copies and sets.
     cu(2, Class::Copy, &["cuMemcpy"]).args(R3, N),
-    cu(3, Class::Copy, &["cuMemcpyAsync"])
-        .args(R3, N)
-        .stream(R4),
+    cu(3, Class::Copy, &["cuMemcpyAsync"]).args(R3, N).stream(R4),
     cu(112, Class::Copy, &["cuMemcpyHtoD_v2"]).args(R3, H2D),
     cu(113, Class::Copy, &["cuMemcpyDtoH_v2"]).args(R3, D2H),
-    cu(114, Class::Copy, &["cuMemcpyHtoDAsync_v2"])
-        .args(R3, H2D)
-        .stream(R4),
-    cu(115, Class::Copy, &["cuMemcpyDtoHAsync_v2"])
-        .args(R3, D2H)
-        .stream(R4),
+    cu(114, Class::Copy, &["cuMemcpyHtoDAsync_v2"]).args(R3, H2D).stream(R4),
+    cu(115, Class::Copy, &["cuMemcpyDtoHAsync_v2"]).args(R3, D2H).stream(R4),
     cu(116, Class::Copy, &["cuMemcpyDtoD_v2"]).args(R3, D2D),
-    cu(117, Class::Copy, &["cuMemcpyDtoDAsync_v2"])
-        .args(R3, D2D)
-        .stream(R4),
+    cu(117, Class::Copy, &["cuMemcpyDtoDAsync_v2"]).args(R3, D2D).stream(R4),
     cu(118, Class::Copy, &["cuMemcpyPeer"]).args(R5, D2D),
-    cu(119, Class::Copy, &["cuMemcpyPeerAsync"])
-        .args(R5, D2D)
-        .stream(R6),
-    cu(
-        120,
-        Class::Copy,
-        &["cuMemcpy2D_v2", "cuMemcpy2DUnaligned_v2"],
-    )
-    .mode(Mode::Cu2D),
+    cu(119, Class::Copy, &["cuMemcpyPeerAsync"]).args(R5, D2D).stream(R6),
+    cu(120, Class::Copy, &["cuMemcpy2D_v2", "cuMemcpy2DUnaligned_v2"]).mode(Mode::Cu2D),
     cu(121, Class::Copy, &["cuMemcpy2DAsync_v2"])
         .stream(R2)
         .mode(Mode::Cu2D),
     cu(122, Class::Set, &["cuMemsetD8_v2"]).args(R3, N),
-    cu(122, Class::Set, &["cuMemsetD16_v2"])
-        .args(R3, N)
-        .shift(1),
-    cu(122, Class::Set, &["cuMemsetD32_v2"])
-        .args(R3, N)
-        .shift(2),
-    cu(122, Class::Set, &["cuMemsetD2D8_v2"])
-        .args(R4, N)
-        .times(R5),
-    cu(123, Class::Set, &["cuMemsetD8Async"])
-        .args(R3, N)
-        .stream(R4),
+    cu(122, Class::Set, &["cuMemsetD16_v2"]).args(R3, N).shift(1),
+    cu(122, Class::Set, &["cuMemsetD32_v2"]).args(R3, N).shift(2),
+    cu(122, Class::Set, &["cuMemsetD2D8_v2"]).args(R4, N).times(R5),
+    cu(123, Class::Set, &["cuMemsetD8Async"]).args(R3, N).stream(R4),
     cu(123, Class::Set, &["cuMemsetD16Async"])
         .args(R3, N)
         .shift(1)
@@ -434,16 +382,9 @@ pub const OPS: &[Op] = &[
         ],
     )
     .out_arg1(1),
-    cu(
-        125,
-        Class::None,
-        &["cuLibraryLoadData", "cuLibraryLoadFromFile"],
-    )
-    .out_arg1(1),
+    cu(125, Class::None, &["cuLibraryLoadData", "cuLibraryLoadFromFile"]).out_arg1(1),
     // Driver: graphs.
-    cu(1, Class::Graph, &["cuStreamBeginCapture_v2"])
-        .graph()
-        .stream(R1),
+    cu(1, Class::Graph, &["cuStreamBeginCapture_v2"]).graph().stream(R1),
     cu(1, Class::Graph, &["cuStreamBeginCaptureToGraph"])
         .graph()
         .stream(R1)
@@ -464,22 +405,13 @@ pub const OPS: &[Op] = &[
     .graph()
     .args(R2, N)
     .out_handle(1),
-    cu(4, Class::Graph, &["cuGraphLaunch"])
-        .graph()
-        .stream(R2)
-        .handle(R1),
+    cu(4, Class::Graph, &["cuGraphLaunch"]).graph().stream(R2).handle(R1),
     cu(5, Class::Graph, &["cuGraphDestroy"]).graph().handle(R1),
-    cu(
-        6,
-        Class::Graph,
-        &["cuGraphExecUpdate_v2", "cuGraphExecUpdate"],
-    )
-    .graph()
-    .args(R2, N)
-    .handle(R1),
-    cu(7, Class::Graph, &["cuGraphExecDestroy"])
+    cu(6, Class::Graph, &["cuGraphExecUpdate_v2", "cuGraphExecUpdate"])
         .graph()
+        .args(R2, N)
         .handle(R1),
+    cu(7, Class::Graph, &["cuGraphExecDestroy"]).graph().handle(R1),
     // NCCL: arg0 count, arg1 communicator, handle data type, factor root or peer.
     nccl(1, &["ncclCommInitRank"])
         .args(R2, N)
@@ -546,10 +478,7 @@ mod tests {
 
     #[test]
     fn cookie_has_every_field_where_the_macros_look() {
-        let op = OPS
-            .iter()
-            .find(|o| o.names == ["cuMemcpy2DAsync_v2"])
-            .expect("listed");
+        let op = OPS.iter().find(|o| o.names == ["cuMemcpy2DAsync_v2"]).expect("listed");
         let c = op.cookie();
         assert_eq!(c & 0xf, 4);
         assert_eq!((c >> 4) & 0xff, 121);
@@ -563,10 +492,7 @@ mod tests {
 
     #[test]
     fn no_name_is_listed_twice() {
-        let mut names: Vec<_> = OPS
-            .iter()
-            .flat_map(|o| o.symbols().map(|(_, s)| (o.lib, s)))
-            .collect();
+        let mut names: Vec<_> = OPS.iter().flat_map(|o| o.symbols().map(|(_, s)| (o.lib, s))).collect();
         let n = names.len();
         names.sort();
         names.dedup();

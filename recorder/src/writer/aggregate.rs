@@ -33,11 +33,7 @@ impl From<&Agg> for Bucket {
             sum_dur: a.sum_dur,
             min_dur: a.min_dur,
             max_dur: a.max_dur,
-            sum_arg0: if arg0_adds_up(a.source, a.op) {
-                a.sum_arg0
-            } else {
-                0
-            },
+            sum_arg0: if arg0_adds_up(a.source, a.op) { a.sum_arg0 } else { 0 },
         }
     }
 }
@@ -52,21 +48,18 @@ impl Aggregates {
     /// Counts a stored event.
     pub(super) fn add(&mut self, at: i64, source: u8, op: u8, pid: u32, dur: u64, arg0: u64) {
         let start_ns = at - at.rem_euclid(BUCKET_NS);
-        let b = self
-            .open
-            .entry((start_ns, source, op, pid))
-            .or_insert(Bucket {
-                start_ns,
-                source,
-                op,
-                pid,
-                count: 0,
-                stored: 0,
-                sum_dur: 0,
-                min_dur: u64::MAX,
-                max_dur: 0,
-                sum_arg0: 0,
-            });
+        let b = self.open.entry((start_ns, source, op, pid)).or_insert(Bucket {
+            start_ns,
+            source,
+            op,
+            pid,
+            count: 0,
+            stored: 0,
+            sum_dur: 0,
+            min_dur: u64::MAX,
+            max_dur: 0,
+            sum_arg0: 0,
+        });
         b.count += 1;
         b.stored += 1;
         b.sum_dur = b.sum_dur.wrapping_add(dur);

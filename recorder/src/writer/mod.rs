@@ -230,10 +230,7 @@ impl Writer {
             session,
         };
         writer.offset(offset);
-        let _ = fs::write(
-            writer.ballast(),
-            vec![0u8; usize::try_from(BALLAST_BYTES).unwrap_or(0)],
-        );
+        let _ = fs::write(writer.ballast(), vec![0u8; usize::try_from(BALLAST_BYTES).unwrap_or(0)]);
         Ok(writer)
     }
 
@@ -277,10 +274,7 @@ impl Writer {
         self.in_transaction = !self.db.is_autocommit();
         let second = u32::try_from(clock::wall_ns() / 1_000_000_000).unwrap_or(u32::MAX);
         for (probe, n) in std::mem::take(&mut self.uncommitted) {
-            *self
-                .losses
-                .entry((probe, -1, second, "disk_full"))
-                .or_default() += n;
+            *self.losses.entry((probe, -1, second, "disk_full")).or_default() += n;
             self.lost += n;
             self.progress.rows.fetch_sub(n, Ordering::Relaxed);
         }
@@ -320,10 +314,7 @@ impl Writer {
                 for l in losses {
                     self.lost += l.lost;
                     self.sched_lost |= l.probe == "sched";
-                    *self
-                        .losses
-                        .entry((l.probe, l.cpu, l.second, l.reason))
-                        .or_default() += l.lost;
+                    *self.losses.entry((l.probe, l.cpu, l.second, l.reason)).or_default() += l.lost;
                 }
                 return Ok(());
             }
@@ -476,10 +467,7 @@ impl Writer {
             Record::Mapped { .. } => return,
         };
         let second = u32::try_from(self.wall(ns) / 1_000_000_000).unwrap_or(u32::MAX);
-        *self
-            .losses
-            .entry((probe, -1, second, "disk_full"))
-            .or_default() += 1;
+        *self.losses.entry((probe, -1, second, "disk_full")).or_default() += 1;
         self.lost += 1;
         self.sched_lost |= probe == "sched";
     }
@@ -572,11 +560,7 @@ impl Writer {
             arg1: u64::from(s.prev),
             ret: 0,
         })?;
-        let woken = if s.woken_ns == 0 {
-            0
-        } else {
-            self.wall(s.woken_ns)
-        };
+        let woken = if s.woken_ns == 0 { 0 } else { self.wall(s.woken_ns) };
         self.db
             .prepare_cached(
                 "INSERT INTO sched_details(event,state,cpu,woken_at,waker,preemptor) \
@@ -673,10 +657,7 @@ impl Writer {
             ])?;
         self.aggregates
             .add(row.at, row.source, row.op, row.pid, row.dur, row.arg0);
-        *self
-            .uncommitted
-            .entry(probe_of(row.source, row.op))
-            .or_default() += 1;
+        *self.uncommitted.entry(probe_of(row.source, row.op)).or_default() += 1;
         self.n_uncommitted += 1;
         self.progress.rows.fetch_add(1, Ordering::Relaxed);
         Ok(self.seq)
@@ -780,14 +761,10 @@ impl Writer {
                     "INSERT OR REPLACE INTO tasks(tid,pid,ppid,comm,start_ns,exit_ns,traced) \
                      VALUES(?1,?2,?3,?4,?5,?6,?7)",
                 )?
-                .execute(params![
-                    t.tid, t.pid, t.ppid, t.comm, t.start_ns, t.exit_ns, t.traced
-                ])?;
+                .execute(params![t.tid, t.pid, t.ppid, t.comm, t.start_ns, t.exit_ns, t.traced])?;
             if !t.comm.is_empty() {
                 self.db
-                    .prepare_cached(
-                        "INSERT OR REPLACE INTO process_names(pid,name,seen_at) VALUES(?1,?2,?3)",
-                    )?
+                    .prepare_cached("INSERT OR REPLACE INTO process_names(pid,name,seen_at) VALUES(?1,?2,?3)")?
                     .execute(params![t.tid, t.comm, now])?;
             }
         }
@@ -818,8 +795,7 @@ impl Writer {
         let fresh = Connection::open_in_memory().and_then(|nothing| {
             // Closing the connection takes the -wal file with it.
             drop(std::mem::replace(&mut self.db, nothing));
-            fs::rename(&self.path, &rolled)
-                .map_err(|e| rusqlite::Error::ToSqlConversionFailure(Box::new(e)))?;
+            fs::rename(&self.path, &rolled).map_err(|e| rusqlite::Error::ToSqlConversionFailure(Box::new(e)))?;
             open(&self.path, &self.session)
         });
         match fresh {
@@ -869,8 +845,7 @@ impl Writer {
         self.uncommitted.clear();
         self.n_uncommitted = 0;
         let indexed = self.db.execute_batch(INDEXES);
-        self.db
-            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+        self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
         // Without room for the indexes the trace is complete all the same.
         match indexed {
             Err(e) if e.sqlite_error_code() == Some(ErrorCode::DiskFull) => Ok(()),
@@ -980,10 +955,8 @@ fn insert_fact(db: &Connection, key: &str, value: &str) -> rusqlite::Result<()> 
 }
 
 fn insert_probe(db: &Connection, p: &Probe) -> rusqlite::Result<()> {
-    db.prepare_cached(
-        "INSERT OR REPLACE INTO recording_probes(probe,target,status,reason) VALUES(?1,?2,?3,?4)",
-    )?
-    .execute([p.name.as_str(), &p.target, p.status, &p.reason])?;
+    db.prepare_cached("INSERT OR REPLACE INTO recording_probes(probe,target,status,reason) VALUES(?1,?2,?3,?4)")?
+        .execute([p.name.as_str(), &p.target, p.status, &p.reason])?;
     Ok(())
 }
 
@@ -1002,15 +975,8 @@ fn remove_database(path: &Path) -> std::io::Result<()> {
 
 /// `<stem>.<UTC yyyymmddThhmmss.nnnnnnnnnZ>-<8 hex>.db`
 fn rolled_name(path: &Path, wall_ns: i64, salt: i64) -> PathBuf {
-    let stem = path
-        .file_stem()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned();
-    let (secs, nanos) = (
-        wall_ns.div_euclid(1_000_000_000),
-        wall_ns.rem_euclid(1_000_000_000),
-    );
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let (secs, nanos) = (wall_ns.div_euclid(1_000_000_000), wall_ns.rem_euclid(1_000_000_000));
     let (days, of_day) = (secs.div_euclid(86_400), secs.rem_euclid(86_400));
     let (y, m, d) = civil(days);
     let (hh, mm, ss) = (of_day / 3600, of_day / 60 % 60, of_day % 60);

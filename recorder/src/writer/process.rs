@@ -205,11 +205,7 @@ fn ranks_of(pid: u32) -> [Option<i64>; 3] {
 /// The id (inode) and path of the process's cgroup v2; (0, "") for none or the root.
 fn cgroup_of(pid: u32) -> (i64, String) {
     let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
-    let Some(path) = text
-        .lines()
-        .find_map(|l| l.strip_prefix("0::"))
-        .filter(|p| *p != "/")
-    else {
+    let Some(path) = text.lines().find_map(|l| l.strip_prefix("0::")).filter(|p| *p != "/") else {
         return (0, String::new());
     };
     let inode = fs::metadata(format!("/sys/fs/cgroup{path}")).map_or(0, |m| m.ino());
@@ -231,10 +227,7 @@ mod tests {
     #[test]
     fn container_ids_are_found_in_their_paths() {
         let id = "0123456789abcdef".repeat(4);
-        assert_eq!(
-            container_of(&format!("/system.slice/docker-{id}.scope")),
-            id
-        );
+        assert_eq!(container_of(&format!("/system.slice/docker-{id}.scope")), id);
         assert_eq!(container_of("/user.slice"), "");
     }
 }

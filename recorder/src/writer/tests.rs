@@ -12,15 +12,7 @@ fn writer(dir: &Path) -> Writer {
         error_ns: 5,
     };
     let progress = Arc::new(Progress::default());
-    Writer::create(
-        &dir.join("t.db"),
-        false,
-        session,
-        offset,
-        Rotation::default(),
-        progress,
-    )
-    .unwrap()
+    Writer::create(&dir.join("t.db"), false, session, offset, Rotation::default(), progress).unwrap()
 }
 
 fn one<T: rusqlite::types::FromSql>(db: &Connection, sql: &str) -> T {
@@ -73,10 +65,7 @@ fn aggregates_say_that_all_was_stored() {
     w.finish("test").unwrap();
     let db = Connection::open(dir.path().join("t.db")).unwrap();
     for table in ["event_aggregates", "event_aggregates_5s"] {
-        let n: i64 = one(
-            &db,
-            &format!("SELECT sum(count) FROM {table} WHERE stored=count"),
-        );
+        let n: i64 = one(&db, &format!("SELECT sum(count) FROM {table} WHERE stored=count"));
         assert_eq!(n, 3, "{table}");
     }
 }
@@ -121,10 +110,7 @@ fn an_existing_file_is_kept() {
 fn rolled_names_sort_by_time() {
     let name = rolled_name(Path::new("/x/trace.db"), 1_764_000_000_123_456_789, 1);
     let name = name.file_name().unwrap().to_str().unwrap();
-    assert!(
-        name.starts_with("trace.20251124T160000.123456789Z-"),
-        "{name}"
-    );
+    assert!(name.starts_with("trace.20251124T160000.123456789Z-"), "{name}");
     assert_eq!(Path::new(name).extension().unwrap(), "db");
 }
 
@@ -154,10 +140,7 @@ fn a_new_file_begins_when_one_is_large() {
         let first: i64 = one(&db, "SELECT coalesce(min(rowid),0) FROM events");
         let stopped: i64 = one(&db, "SELECT min(stopped_at) FROM sessions");
         assert!(stopped > 0, "{file:?}");
-        assert!(
-            n == 0 || first == last + 1,
-            "{file:?} begins at {first} after {last}"
-        );
+        assert!(n == 0 || first == last + 1, "{file:?} begins at {first} after {last}");
         rows += n;
         last += n;
     }

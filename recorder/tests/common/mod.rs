@@ -1,6 +1,13 @@
 //! Builds the stand-in libraries and their program, runs the recorder on them, and reads the file.
 
-#![allow(dead_code, reason = "each test file uses its own part")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::missing_panics_doc,
+    reason = "a test; each file uses its own part"
+)]
 
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
@@ -14,10 +21,7 @@ pub const RECORDER: &str = env!("CARGO_BIN_EXE_ingero-recorder");
 pub fn cannot_record() -> Option<String> {
     static WHY: OnceLock<Option<String>> = OnceLock::new();
     WHY.get_or_init(|| {
-        let out = Command::new(RECORDER)
-            .args(["--check", "--pid", "1"])
-            .output()
-            .unwrap();
+        let out = Command::new(RECORDER).args(["--check", "--pid", "1"]).output().unwrap();
         (!out.status.success()).then(|| String::from_utf8_lossy(&out.stderr).into_owned())
     })
     .clone()
@@ -81,10 +85,7 @@ pub fn standin(kind: &str, flags: &[&str]) -> StandIn {
     };
     lib("-DCUDART", &more, "libcudart.so.13");
     let program = source.join("program.c");
-    cc(
-        &["-O1", program.to_str().unwrap(), "-ldl", "-lpthread"],
-        "program",
-    );
+    cc(&["-O1", program.to_str().unwrap(), "-ldl", "-lpthread"], "program");
     StandIn { dir }
 }
 
@@ -147,14 +148,7 @@ pub fn made(text: &str) -> Vec<Made> {
 /// The number behind `word` on the line that begins with it.
 pub fn said(text: &str, word: &str) -> i64 {
     text.lines()
-        .find_map(|l| {
-            l.strip_prefix(word)?
-                .strip_prefix(' ')?
-                .split(' ')
-                .next()?
-                .parse()
-                .ok()
-        })
+        .find_map(|l| l.strip_prefix(word)?.strip_prefix(' ')?.split(' ').next()?.parse().ok())
         .unwrap_or_else(|| panic!("no {word} in {text:?}"))
 }
 
@@ -171,8 +165,7 @@ impl StandIn {
     pub fn recorder(&self, args: &[&str]) -> Command {
         let mut c = Command::new(RECORDER);
         c.arg("-o").arg(self.db()).args(args);
-        c.env("STANDIN", &self.dir)
-            .env("LD_LIBRARY_PATH", &self.dir);
+        c.env("STANDIN", &self.dir).env("LD_LIBRARY_PATH", &self.dir);
         c
     }
 
@@ -213,9 +206,7 @@ pub fn open(path: &Path) -> Connection {
     let uri = format!("file:{}?immutable=1", path.display());
     let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY | rusqlite::OpenFlags::SQLITE_OPEN_URI;
     let db = Connection::open_with_flags(uri, flags).unwrap();
-    let ok: String = db
-        .query_row("PRAGMA integrity_check", [], |r| r.get(0))
-        .unwrap();
+    let ok: String = db.query_row("PRAGMA integrity_check", [], |r| r.get(0)).unwrap();
     assert_eq!(ok, "ok");
     db
 }
@@ -228,9 +219,7 @@ pub fn int(db: &Connection, sql: &str) -> i64 {
 pub fn ints(db: &Connection, sql: &str) -> Vec<Vec<i64>> {
     let mut q = db.prepare(sql).unwrap();
     let n = q.column_count();
-    let rows = q
-        .query_map([], |r| (0..n).map(|i| r.get(i)).collect())
-        .unwrap();
+    let rows = q.query_map([], |r| (0..n).map(|i| r.get(i)).collect()).unwrap();
     rows.collect::<Result<_, _>>().unwrap()
 }
 
@@ -248,11 +237,9 @@ pub fn wait_attached(db: &Path) {
     wait_for("the recorder", || {
         Connection::open_with_flags(db, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY)
             .and_then(|c| {
-                c.query_row(
-                    "SELECT count(*) FROM recording_probes WHERE target!=''",
-                    [],
-                    |r| r.get::<_, i64>(0),
-                )
+                c.query_row("SELECT count(*) FROM recording_probes WHERE target!=''", [], |r| {
+                    r.get::<_, i64>(0)
+                })
             })
             .is_ok_and(|n| n > 0)
     });

@@ -1,0 +1,330 @@
+//! `ingero analyze`.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::time::{Duration, Instant as Clock};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::args::{AnalyzeArgs, Format, RuleArgs};
+use super::console::{Console, Kind};
+use super::engine::{self, Look, ReadRequest, Rules};
+use super::failure::Failure;
+use super::time::Instant;
+use super::{Outcome, sources};
+use crate::diagnosis::{Analysis, Severity, Status};
+use crate::report::{Problem, ProblemKind, Report, json, markdown, ndjson, table};
+use crate::unit::Interval;
+
+/// Reading for longer than this shows how far it is.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+pub(super) fn run(args: &AnalyzeArgs, console: &mut Console) -> Result<Outcome, Failure> {
+    let rules = compile(&args.rules, console)?;
+    let request = Request {
+        traces: &args.traces,
+        pid: args.pid,
+        from: args.last.map_or(args.from, |d| Some(Instant::BeforeEnd(d.0))),
+        to: args.to,
+        threads: args.threads,
+        progress: console.watched() && !args.quiet,
+    };
+    let judged = judge(&rules, &request, console)?;
+    let text = render(args, &judged, console);
+    match &args.output {
+        Some(path) => fs::write(path, text).map_err(|source| Failure::Write {
+            path: path.clone(),
+            source,
+        })?,
+        None => console.out(&text)?,
+    }
+    Ok(outcome(args.fail_on, args.strict, &judged))
+}
+
+fn render(args: &AnalyzeArgs, judged: &Judged, console: &Console) -> String {
+    let report = Report {
+        analysis: &judged.analysis,
+        problems: &judged.problems,
+        window: judged.window,
+        version: env!("CARGO_PKG_VERSION"),
+    };
+    match args.format {
+        Format::Table => {
+            let mut options = console.layout(args.output.is_some());
+            options.top = args.top;
+            options.verbose = args.verbose;
+            table::render(&report, &options)
+        }
+        Format::Json => json::render(&report),
+        Format::Ndjson => ndjson::render(&report),
+        Format::Markdown => markdown::render(&report, args.top),
+    }
+}
+
+/// A part that could not be served outweighs what was found in the rest, and that outweighs what
+/// could not be judged. Every diagnosis counts, also one that another explains: `--fail-on` asks
+/// how bad it is, not why.
+fn outcome(fail_on: Option<Severity>, strict: bool, judged: &Judged) -> Outcome {
+    let analysis = &judged.analysis;
+    let severe = |level| analysis.diagnoses.iter().any(|d| d.severity >= level);
+    let unjudged = |status| matches!(status, Status::Unknown | Status::NotApplicable);
+    if !judged.problems.is_empty() {
+        Outcome::Partial
+    } else if fail_on.is_some_and(severe) {
+        Outcome::Found
+    } else if strict && analysis.rules.iter().any(|r| unjudged(r.status)) {
+        Outcome::Unjudged
+    } else {
+        Outcome::Fine
+    }
+}
+
+/// What to judge.
+pub(super) struct Request<'a> {
+    pub(super) traces: &'a [PathBuf],
+    pub(super) pid: Option<i64>,
+    pub(super) from: Option<Instant>,
+    pub(super) to: Option<Instant>,
+    pub(super) threads: usize,
+    pub(super) progress: bool,
+}
+
+/// What was found, and what could not be served.
+pub(super) struct Judged {
+    pub(super) analysis: Analysis,
+    pub(super) problems: Vec<Problem>,
+    pub(super) window: Option<Interval>,
+}
+
+/// Compiles the rules asked for and shows every error in them. Rules without errors still run; a
+/// value given with `--set` that cannot be used stops the run, for then no rule means what was
+/// asked.
+pub(super) fn compile(args: &RuleArgs, console: &mut Console) -> Result<Rules, Failure> {
+    let files = sources::load(&args.rules)?;
+    if files.is_empty() {
+        return Err(Failure::NoRules);
+    }
+    let rules = engine::compile(&files, &args.set, look(console));
+    show(rules.problems.iter().filter(|p| p.is_error), console);
+    if rules.problems.iter().any(|p| p.is_error && p.in_set) {
+        return Err(Failure::BadSet);
+    }
+    Ok(rules)
+}
+
+/// Shows problems in texts of rules, a blank line after each.
+pub(super) fn show<'a>(problems: impl Iterator<Item = &'a engine::RuleProblem>, console: &mut Console) {
+    for problem in problems {
+        console.err(&format!("{}\n\n", problem.text.trim_end()));
+    }
+}
+
+/// How problems look on standard error.
+pub(super) fn look(console: &Console) -> Look {
+    Look {
+        width: console.err_width(),
+        color: console.color_err(),
+        utf8: console.utf8(),
+    }
+}
+
+/// Reads and judges.
+pub(super) fn judge(rules: &Rules, request: &Request<'_>, console: &mut Console) -> Result<Judged, Failure> {
+    let mut problems = rule_problems(rules);
+    for p in &problems {
+        console.say(Kind::Error, &format!("{}: {}", p.path, p.message));
+    }
+    if rules.program.rules.is_empty() {
+        return Err(Failure::NoRules);
+    }
+    let progress = Progress::new();
+    let tell = |done, all| progress.tell(done, all);
+    let read = ReadRequest {
+        program: &rules.program,
+        from: request.from,
+        to: request.to,
+        threads: request.threads,
+        progress: if request.progress { Some(&tell) } else { None },
+    };
+    let (trace, unreadable) = engine::read(request.traces, &read);
+    progress.finish();
+    for p in unreadable {
+        console.say(Kind::Error, &format!("{}: {}", p.path, p.message));
+        if let Some(help) = &p.help {
+            console.say(Kind::Help, help);
+        }
+        problems.push(Problem {
+            kind: ProblemKind::Trace,
+            path: p.path,
+            message: format!("{}; the report is without it", p.message),
+        });
+    }
+    let trace = trace.ok_or(Failure::NoTrace)?;
+    Ok(Judged {
+        analysis: engine::analyze(&rules.program, &trace, request.pid, request.threads)?,
+        window: engine::window(&trace, &read),
+        problems,
+    })
+}
+
+/// One problem for each file of rules with errors.
+fn rule_problems(rules: &Rules) -> Vec<Problem> {
+    let mut errors: BTreeMap<&str, usize> = BTreeMap::new();
+    for p in rules.problems.iter().filter(|p| p.is_error) {
+        *errors.entry(&p.file).or_default() += 1;
+    }
+    errors
+        .into_iter()
+        .map(|(file, n)| {
+            let ran = rules
+                .program
+                .rules
+                .iter()
+                .filter(|r| {
+                    let source = usize::try_from(r.file.0).ok().and_then(|i| rules.program.files.get(i));
+                    source.is_some_and(|f| f.name == file)
+                })
+                .count();
+            let errors = if n == 1 {
+                "1 error".to_owned()
+            } else {
+                format!("{n} errors")
+            };
+            let ran = match ran {
+                0 => "none of its rules ran".to_owned(),
+                1 => "only 1 rule of it, the one without errors, ran".to_owned(),
+                n => format!("only {n} rules of it, those without errors, ran"),
+            };
+            Problem {
+                kind: ProblemKind::Rules,
+                path: file.to_owned(),
+                message: format!("{errors}; {ran}"),
+            }
+        })
+        .collect()
+}
+
+/// Shows how far reading is, once it takes longer than [`PATIENCE`].
+struct Progress {
+    began: Clock,
+    bar: Mutex<Option<ProgressBar>>,
+}
+
+impl Progress {
+    fn new() -> Self {
+        Self {
+            began: Clock::now(),
+            bar: Mutex::new(None),
+        }
+    }
+
+    fn tell(&self, done: u64, all: u64) {
+        if self.began.elapsed() < PATIENCE {
+            return;
+        }
+        // Progress is never worth a failure.
+        let Ok(mut bar) = self.bar.lock() else { return };
+        let bar = bar.get_or_insert_with(|| {
+            let bar = ProgressBar::with_draw_target(Some(all), ProgressDrawTarget::stderr());
+            if let Ok(style) =
+                ProgressStyle::with_template("reading {bar:30} {percent:>3} %  {human_pos} rows, {eta} left")
+            {
+                bar.set_style(style);
+            }
+            bar
+        });
+        bar.set_length(all);
+        bar.set_position(done);
+    }
+
+    fn finish(&self) {
+        if let Ok(bar) = self.bar.lock()
+            && let Some(bar) = bar.as_ref()
+        {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnosis::{Diagnosis, Factors, KeyValues, RuleResult};
+
+    fn diagnosis(severity: Severity, explained_by: Option<usize>) -> Diagnosis {
+        Diagnosis {
+            rank: 1,
+            rule: "A".to_owned(),
+            rule_id: "a".to_owned(),
+            title: String::new(),
+            severity,
+            score: 0,
+            confidence: 0,
+            factors: Factors::default(),
+            impact_ns: 0,
+            key: KeyValues::default(),
+            link: None,
+            when: Interval::default(),
+            incidents: 1,
+            message: String::new(),
+            explanation: String::new(),
+            refuted_by: String::new(),
+            fixes: Vec::new(),
+            evidence: Vec::new(),
+            explains: Vec::new(),
+            explained_by,
+            refs: Vec::new(),
+        }
+    }
+
+    fn judged(diagnoses: Vec<Diagnosis>, status: Status) -> Judged {
+        let rule = RuleResult {
+            id: "a".to_owned(),
+            name: "A".to_owned(),
+            title: String::new(),
+            file: String::new(),
+            status,
+            reason: String::new(),
+            keys: (0, 0),
+        };
+        Judged {
+            analysis: Analysis {
+                rules: vec![rule],
+                diagnoses,
+                ..Analysis::default()
+            },
+            problems: Vec::new(),
+            window: None,
+        }
+    }
+
+    #[test]
+    fn what_was_found_decides_only_when_asked_for() {
+        let low_explains_high = || vec![diagnosis(Severity::Low, None), diagnosis(Severity::High, Some(0))];
+        let found = judged(low_explains_high(), Status::Fired);
+        assert_eq!(outcome(None, false, &found), Outcome::Fine);
+        assert_eq!(outcome(Some(Severity::High), false, &found), Outcome::Found);
+        assert_eq!(outcome(Some(Severity::Critical), false, &found), Outcome::Fine);
+        let unknown = judged(low_explains_high(), Status::Unknown);
+        assert_eq!(outcome(None, true, &unknown), Outcome::Unjudged);
+        assert_eq!(outcome(None, false, &unknown), Outcome::Fine);
+        assert_eq!(outcome(Some(Severity::Low), true, &unknown), Outcome::Found);
+        let skipped = judged(Vec::new(), Status::NotApplicable);
+        assert_eq!(outcome(None, true, &skipped), Outcome::Unjudged);
+        let quiet = judged(Vec::new(), Status::Quiet);
+        assert_eq!(outcome(Some(Severity::Info), true, &quiet), Outcome::Fine);
+    }
+
+    #[test]
+    fn a_part_that_could_not_be_served_outweighs_the_rest() {
+        let mut found = judged(vec![diagnosis(Severity::Critical, None)], Status::Fired);
+        found.problems.push(Problem {
+            kind: ProblemKind::Trace,
+            path: "t.db".to_owned(),
+            message: "truncated".to_owned(),
+        });
+        assert_eq!(outcome(Some(Severity::Low), true, &found), Outcome::Partial);
+    }
+}

@@ -1,0 +1,277 @@
+//! The arguments, as clap reads them. The texts here are the manual.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+
+use super::time::{Duration, Instant};
+use crate::diagnosis::Severity;
+
+/// Finds, and proves from a stored trace, why a GPU server is slow.
+#[derive(Debug, Parser)]
+#[command(name = "ingero", version, max_term_width = 100, after_help = AFTER_HELP)]
+pub(super) struct Cli {
+    /// When to use colour; auto is on a terminal, unless NO_COLOR is set
+    #[arg(long, global = true, value_enum, default_value_t = ColorChoice::Auto, value_name = "WHEN", display_order = 900)]
+    pub(super) color: ColorChoice,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Exit codes:
+  0  it ran
+  1  a diagnosis at or above --fail-on, a failed rule test, a golden file that differs
+  2  the request could not be served, or not fully (bad arguments, rules or traces)
+  3  with --strict: something could not be judged";
+
+/// When to use colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum ColorChoice {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Judge traces by rules and report what is wrong
+    Analyze(Box<AnalyzeArgs>),
+    /// List, check, test and explain rules
+    Rules {
+        #[command(subcommand)]
+        command: RulesCommand,
+    },
+    /// Record a trace on this host (starts `ingero-recorder`)
+    #[command(disable_help_flag = true)]
+    Record {
+        /// Arguments of `ingero-recorder`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARG")]
+        args: Vec<OsString>,
+    },
+    /// Write a labelled trace of a known case
+    Simulate(SimulateArgs),
+    /// Compare reports with files kept for that purpose
+    Golden {
+        #[command(subcommand)]
+        command: GoldenCommand,
+    },
+    /// Print the JSON Schema of the JSON report
+    Schema,
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, or write those of all commands into a folder
+    Man {
+        /// Write one page for each command into this folder
+        #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+        dir: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = ANALYZE_HELP)]
+pub(super) struct AnalyzeArgs {
+    /// Traces, or folders of traces; several are judged as one fleet, by node
+    #[arg(required = true, value_name = "TRACE", value_hint = ValueHint::AnyPath)]
+    pub(super) traces: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(super) rules: RuleArgs,
+    /// Text for people, one JSON document, a JSON object a line, or Markdown
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub(super) format: Format,
+    /// Write the report to a file instead of standard output
+    #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(super) output: Option<PathBuf>,
+    /// Exit with 1 if any diagnosis, explained by another one or not, is at least this severe
+    #[arg(long, value_name = "LEVEL", value_parser = severity())]
+    pub(super) fail_on: Option<Severity>,
+    /// Exit with 3 if a rule could not be judged
+    #[arg(long)]
+    pub(super) strict: bool,
+    /// Findings to show in full in a table or Markdown; JSON always holds all
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    pub(super) top: usize,
+    /// Judge this process only
+    #[arg(long, value_name = "PID")]
+    pub(super) pid: Option<i64>,
+    /// Judge from here on
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub(super) from: Option<Instant>,
+    /// Judge up to here
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub(super) to: Option<Instant>,
+    /// Judge the last part, counted back from the end of the trace
+    #[arg(long, value_name = "DURATION", conflicts_with_all = ["from", "to"])]
+    pub(super) last: Option<Duration>,
+    /// Threads to use; 0 is one for each core. The report is the same for any number
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(super) threads: usize,
+    /// No progress, no notes; errors only
+    #[arg(long, short, conflicts_with = "verbose")]
+    pub(super) quiet: bool,
+    /// Also what each rule is about, its references, and how the files were read
+    #[arg(long, short)]
+    pub(super) verbose: bool,
+}
+
+const ANALYZE_HELP: &str = "\
+Times are instants (2026-04-02T04:38:10Z, 2026-04-02T04:38:10.5+02:00) or offsets: +5s counts from
+the start of the trace, -10s from its end. Durations: 250ms, 5s, 1m30s, 2h.
+
+Examples:
+  ingero analyze trace.db
+  ingero analyze --rules vllm --last 5m trace.db
+  ingero analyze --format json --fail-on high --output report.json traces/";
+
+/// Which rules.
+#[derive(Clone, Debug, Default, Args)]
+pub(super) struct RuleArgs {
+    /// Rules to run: a file, a folder, or the name of a built-in pack; without it, all packs
+    #[arg(long, value_name = "FILE|NAME|DIR", value_hint = ValueHint::AnyPath)]
+    pub(super) rules: Vec<PathBuf>,
+    /// Set a parameter of the rules
+    #[arg(long, value_name = "NAME=VALUE", value_parser = assignment)]
+    pub(super) set: Vec<(String, String)>,
+}
+
+/// How to report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    Table,
+    Json,
+    Ndjson,
+    Markdown,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum RulesCommand {
+    /// List the rules
+    List {
+        /// Rules: files, folders or names of built-in packs; without any, all packs
+        #[arg(value_name = "FILE|NAME|DIR", value_hint = ValueHint::AnyPath)]
+        rules: Vec<PathBuf>,
+    },
+    /// Check rules without a trace; exits with 2 if a rule cannot be used
+    Check {
+        /// Rules: files, folders or names of built-in packs; without any, all packs
+        #[arg(value_name = "FILE|NAME|DIR", value_hint = ValueHint::AnyPath)]
+        rules: Vec<PathBuf>,
+        /// Set a parameter of the rules
+        #[arg(long, value_name = "NAME=VALUE", value_parser = assignment)]
+        set: Vec<(String, String)>,
+    },
+    /// Run the tests that stand beside the rules; exits with 1 if one fails
+    Test {
+        /// Rules: files, folders or names of built-in packs; without any, all packs
+        #[arg(value_name = "FILE|NAME|DIR", value_hint = ValueHint::AnyPath)]
+        rules: Vec<PathBuf>,
+        /// Only tests of this rule
+        #[arg(long, value_name = "RULE")]
+        rule: Option<String>,
+    },
+    /// Explain a rule: what it means, what it needs, every default that applies
+    Explain {
+        /// Its name or id
+        rule: String,
+        #[command(flatten)]
+        rules: RuleArgs,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SimulateArgs {
+    /// Which case (see --list)
+    #[arg(required_unless_present = "list")]
+    pub(super) scenario: Option<String>,
+    /// List the cases
+    #[arg(long, conflicts_with_all = ["scenario", "output"])]
+    pub(super) list: bool,
+    /// The trace to write
+    #[arg(long, short, value_name = "FILE", required_unless_present = "list", value_hint = ValueHint::FilePath)]
+    pub(super) output: Option<PathBuf>,
+    /// About how many events (200000, 10M); without it, as many as the case needs
+    #[arg(long, value_name = "N", value_parser = amount)]
+    pub(super) events: Option<u64>,
+    /// Same seed, same bytes
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(super) seed: u64,
+    /// Replace an existing file
+    #[arg(long)]
+    pub(super) force: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum GoldenCommand {
+    /// Compare; prints a unified diff and exits with 1 where a report differs
+    Check(GoldenArgs),
+    /// Write the reports that differ, and say which
+    Bless(GoldenArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct GoldenArgs {
+    /// Folder of the golden files: NAME.txt and NAME.json for a trace NAME.db
+    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(super) dir: PathBuf,
+    /// Traces, each with a report of its own
+    #[arg(required = true, value_name = "TRACE", value_hint = ValueHint::AnyPath)]
+    pub(super) traces: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(super) rules: RuleArgs,
+}
+
+fn severity() -> impl clap::builder::TypedValueParser<Value = Severity> {
+    use clap::builder::TypedValueParser as _;
+    clap::builder::PossibleValuesParser::new(Severity::ALL.map(|(_, name)| name))
+        .map(|name| Severity::by_name(&name).unwrap_or_default())
+}
+
+fn assignment(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.trim().is_empty() && !value.trim().is_empty() => {
+            Ok((name.trim().to_owned(), value.trim().to_owned()))
+        }
+        _ => Err("write NAME=VALUE, for example tail=250ms".to_owned()),
+    }
+}
+
+fn amount(text: &str) -> Result<u64, String> {
+    let plain = text.replace(['_', ','], "");
+    let (digits, scale) = match plain.as_bytes().last() {
+        Some(b'k' | b'K') => (&plain[..plain.len() - 1], 1_000),
+        Some(b'M') => (&plain[..plain.len() - 1], 1_000_000),
+        _ => (plain.as_str(), 1),
+    };
+    digits
+        .parse::<u64>()
+        .ok()
+        .and_then(|n| n.checked_mul(scale))
+        .ok_or_else(|| "write a whole number, for example 200000, 200k or 10M".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn clap_finds_no_fault() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn amounts_and_assignments() {
+        assert_eq!(amount("10M"), Ok(10_000_000));
+        assert_eq!(amount("1_500"), Ok(1_500));
+        assert!(amount("many").is_err());
+        assert!(amount("99999999999999M").is_err());
+        assert_eq!(assignment("a = 5ms"), Ok(("a".to_owned(), "5ms".to_owned())));
+        assert!(assignment("a").is_err());
+        assert!(assignment("=1").is_err());
+    }
+}

@@ -1,0 +1,194 @@
+//! The one file that knows how the other parts are called.
+
+use std::path::{Path, PathBuf};
+
+use super::failure::Failure;
+use super::time::Instant;
+use crate::diagnosis::Analysis;
+use crate::lang;
+use crate::lang::hir::{Program, Rule};
+use crate::simulate;
+use crate::source::SourceFile;
+use crate::trace::{self, Edge, Needs, ReadOptions, Trace, TraceError, WindowSpec};
+use crate::unit::Interval;
+
+/// Compiled rules and what is wrong with their texts.
+#[derive(Debug, Default)]
+pub(super) struct Rules {
+    /// The rules and tests that can be used.
+    pub(super) program: Program,
+    /// Errors and lints, by file and place.
+    pub(super) problems: Vec<RuleProblem>,
+}
+
+/// An error or a lint in a text of rules.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct RuleProblem {
+    /// Name of the file.
+    pub(super) file: String,
+    /// Whether the rule cannot be used.
+    pub(super) is_error: bool,
+    /// Whether it concerns a value given with `--set`.
+    pub(super) in_set: bool,
+    /// As shown to people, several lines.
+    pub(super) text: String,
+}
+
+/// How to show problems.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Look {
+    /// Columns.
+    pub(super) width: usize,
+    /// With colour.
+    pub(super) color: bool,
+    /// More than ASCII.
+    pub(super) utf8: bool,
+}
+
+/// Compiles texts of rules.
+pub(super) fn compile(files: &[SourceFile], set: &[(String, String)], look: Look) -> Rules {
+    let compiled = lang::compile(files, set);
+    let shown = &compiled.program.files;
+    let problems = compiled
+        .diagnostics
+        .iter()
+        .map(|d| {
+            let file = usize::try_from(d.file.0).unwrap_or(usize::MAX);
+            let one = std::slice::from_ref(d);
+            RuleProblem {
+                file: shown.get(file).map(|f| f.name.clone()).unwrap_or_default(),
+                is_error: d.is_error(),
+                // Values given with --set are files of their own, after those of the user.
+                in_set: file >= files.len(),
+                text: if look.utf8 {
+                    lang::render::fancy(one, shown, look.width, look.color)
+                } else {
+                    lang::render::plain(one, shown)
+                },
+            }
+        })
+        .collect();
+    Rules {
+        program: compiled.program,
+        problems,
+    }
+}
+
+/// What to read.
+pub(super) struct ReadRequest<'a> {
+    /// The rules that will run.
+    pub(super) program: &'a Program,
+    /// From here on.
+    pub(super) from: Option<Instant>,
+    /// Up to here.
+    pub(super) to: Option<Instant>,
+    /// 0 is one for each core.
+    pub(super) threads: usize,
+    /// Is told rows done and rows in all.
+    pub(super) progress: Option<&'a (dyn Fn(u64, u64) + Sync)>,
+}
+
+/// A file that could not be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct TraceProblem {
+    /// As the user gave it.
+    pub(super) path: String,
+    /// What is wrong.
+    pub(super) message: String,
+    /// The way out.
+    pub(super) help: Option<String>,
+}
+
+/// Reads traces; those that cannot be read do not stop the others.
+pub(super) fn read(paths: &[PathBuf], request: &ReadRequest<'_>) -> (Option<Trace>, Vec<TraceProblem>) {
+    let edge = |at| match at {
+        Instant::At(ns) => Edge::At(ns),
+        Instant::AfterStart(ns) => Edge::AfterStart(ns),
+        Instant::BeforeEnd(ns) => Edge::BeforeEnd(ns),
+    };
+    let window = WindowSpec {
+        from: request.from.map(edge),
+        to: request.to.map(edge),
+    };
+    let options = ReadOptions {
+        needs: needs(request.program),
+        window: (request.from.is_some() || request.to.is_some()).then_some(window),
+        threads: request.threads,
+        progress: request.progress,
+    };
+    let (trace, errors) = trace::read(paths, &options);
+    (trace, errors.iter().map(problem).collect())
+}
+
+/// What the rules need of a file.
+fn needs(_: &Program) -> Needs {
+    Needs::everything()
+}
+
+fn problem(error: &TraceError) -> TraceProblem {
+    let path = error.path().map(|p| p.display().to_string()).unwrap_or_default();
+    let message = error.to_string();
+    let message = message
+        .strip_prefix(&format!("{path}: "))
+        .unwrap_or(&message)
+        .to_owned();
+    let help = miette::Diagnostic::help(error).map(|h| h.to_string());
+    TraceProblem { path, message, help }
+}
+
+/// Judges a trace.
+pub(super) fn analyze(program: &Program, trace: &Trace, pid: Option<i64>, threads: usize) -> Result<Analysis, Failure> {
+    let _ = (program, trace, pid, threads);
+    Err(Failure::NotBuiltIn("the evaluator"))
+}
+
+/// The stretch that was judged, for a trace read with a window.
+pub(super) fn window(trace: &Trace, request: &ReadRequest<'_>) -> Option<Interval> {
+    (request.from.is_some() || request.to.is_some()).then_some(())?;
+    let seen = trace.nodes.iter().filter_map(|n| n.observed);
+    seen.reduce(Interval::hull)
+}
+
+/// An in-file test and what came of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct TestResult {
+    /// The rule.
+    pub(super) rule: String,
+    /// What the test shows.
+    pub(super) name: String,
+    /// File and line: `rules/vllm.rules:42`.
+    pub(super) place: String,
+    /// Expected, actual and why not; empty where it passed.
+    pub(super) failure: String,
+}
+
+/// Runs the tests of a program.
+pub(super) fn run_tests(
+    files: &[SourceFile],
+    program: &Program,
+    rule: Option<&str>,
+) -> Result<Vec<TestResult>, Failure> {
+    let _ = (files, program, rule);
+    Err(Failure::NotBuiltIn("the evaluator"))
+}
+
+/// A rule in words, with its plan and its defaults.
+pub(super) fn explain(program: &Program, rule: &Rule) -> String {
+    lang::explain::rule(program, rule)
+}
+
+/// Every case that can be simulated: name and what it is, in one line.
+pub(super) fn scenarios() -> impl Iterator<Item = (&'static str, &'static str)> {
+    simulate::scenarios().iter().map(|s| (s.name, s.title))
+}
+
+/// Writes the trace of a case; returns how many events it has.
+pub(super) fn simulate(name: &str, path: &Path, events: Option<u64>, seed: u64, replace: bool) -> Result<u64, Failure> {
+    let options = simulate::Options {
+        events,
+        seed,
+        ..simulate::Options::default()
+    };
+    let summary = simulate::create(name, &options, path, replace)?;
+    Ok(summary.events)
+}

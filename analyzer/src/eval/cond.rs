@@ -1,0 +1,570 @@
+//! Judging a condition for one key: truth, reasons, and the witnesses behind it.
+
+use super::Engine;
+use super::join::{self, Stints, Wit};
+use super::key::{self, KeyVal};
+use super::logic::{Lack, Reason, Truth};
+use super::metric::{Mode, Runs};
+use super::select::{bounds, compare};
+use super::value::Val;
+use crate::diagnosis::Link;
+use crate::lang::hir::{Arith, Base, CmpOp, Cond, Filter, Metric, MetricId, MetricKind, Rule, Selector, Stat, Value};
+use crate::trace::catalogue::{Field, Key, State};
+use crate::trace::{Rows, ThreadIdx};
+use crate::unit::{Interval, Num};
+
+/// What a condition came to for a key.
+#[derive(Clone, Debug)]
+pub(super) struct Judged {
+    pub(super) truth: Truth,
+    /// Why it is unknown.
+    pub(super) why: Option<Reason>,
+}
+
+impl Judged {
+    fn of(truth: Truth, why: Option<Reason>) -> Self {
+        Self { truth, why: if truth == Truth::Unknown { why } else { None } }
+    }
+}
+
+/// A `within` group that holds.
+#[derive(Clone, Debug)]
+pub(super) struct Joined<'t> {
+    /// Witnesses of each term that take part, in the order of the terms.
+    pub(super) terms: Vec<Vec<Wit<'t>>>,
+    /// Whose time links them; `None` if no state or other thread-owned term takes part.
+    pub(super) link: Option<Link>,
+    /// Hulls of the incidents, sorted.
+    pub(super) incidents: Vec<Interval>,
+    /// Share (thousandths) of 256 shifts that join as much.
+    pub(super) chance: u32,
+}
+
+impl<'t> Engine<'t> {
+    /// Judges a condition of a rule for one of its keys.
+    pub(super) fn judge(&self, rule: &Rule, cond: &Cond, key: KeyVal) -> Judged {
+        match cond {
+            Cond::Compare { op, left, right, .. } => self.judge_compare(*op, left, right, key),
+            Cond::Exists { sel, .. } => self.judge_exists(sel, &keys_of(rule, sel), key),
+            Cond::State { sel, op, bound, .. } => match self.stint_selector(sel, *op, bound, key) {
+                Ok(sel) => self.judge_exists(&sel, &keys_of(rule, &sel), key),
+                Err(j) => j,
+            },
+            Cond::Not(inner) => {
+                let j = self.judge(rule, inner, key);
+                Judged::of(!j.truth, j.why)
+            }
+            Cond::And(list) => self.fold(rule, list, key, Truth::True, Truth::and),
+            Cond::Or(list) => self.fold(rule, list, key, Truth::False, Truth::or),
+            Cond::Unless(a, guard) => {
+                let (a, g) = (self.judge(rule, a, key), self.judge(rule, guard, key));
+                Judged::of(a.truth.and(!g.truth), merge_why(a.why, g.why))
+            }
+            Cond::Within { terms, within_ns, .. } => self.join(rule, terms, *within_ns, key, false).0,
+        }
+    }
+
+    fn fold(&self, rule: &Rule, list: &[Cond], key: KeyVal, unit: Truth, f: fn(Truth, Truth) -> Truth) -> Judged {
+        let (mut truth, mut why) = (unit, None);
+        for c in list {
+            let j = self.judge(rule, c, key);
+            truth = f(truth, j.truth);
+            if j.truth == Truth::Unknown {
+                why = merge_why(why, j.why);
+            }
+            if truth == !unit {
+                break;
+            }
+        }
+        Judged::of(truth, why)
+    }
+
+    fn judge_compare(&self, op: CmpOp, left: &Value, right: &Value, key: KeyVal) -> Judged {
+        if let Some((metric, op, bound)) = self.windowed(op, left, right) {
+            let r = self.window_runs(metric, op, bound, key);
+            return Judged::of(r.truth, r.why);
+        }
+        let (l, r) = (self.value(left, key, Mode::All), self.value(right, key, Mode::All));
+        let truth = l.compare(op, &r);
+        if truth != Truth::Unknown {
+            return Judged::of(truth, None);
+        }
+        // What is proven inside complete windows is proven; what is not there may be elsewhere.
+        let (lw, rw) = (self.value(left, key, Mode::Windows), self.value(right, key, Mode::Windows));
+        if lw.compare(op, &rw) == Truth::True {
+            return Judged::of(Truth::True, None);
+        }
+        Judged::of(Truth::Unknown, merge_why(l.why, r.why))
+    }
+
+    /// The windowed metric of a comparison, with the comparison turned so that it stands left.
+    pub(super) fn windowed<'c>(
+        &'c self,
+        op: CmpOp,
+        left: &'c Value,
+        right: &'c Value,
+    ) -> Option<(&'c Metric, CmpOp, &'c Value)> {
+        let at = |v: &Value| match v {
+            Value::Metric(id) => Some(&self.program.metrics[id.0 as usize]).filter(|m| {
+                matches!(&m.kind, MetricKind::Stat { over: Some(_), .. })
+            }),
+            _ => None,
+        };
+        if let Some(m) = at(left) {
+            return Some((m, op, right));
+        }
+        at(right).map(|m| (m, flip(op), left))
+    }
+
+    pub(super) fn window_runs(&self, metric: &Metric, op: CmpOp, bound: &Value, key: KeyVal) -> Runs {
+        let bound = self.value(bound, key, Mode::All);
+        match bound.point() {
+            Some(b) => self.runs(metric, key, op, b),
+            None => {
+                let why = bound.why.unwrap_or_else(|| Reason::new(Lack::Few, "the bound is not known"));
+                Runs { truth: Truth::Unknown, why: Some(why.clone()), runs: Vec::new(), best: Val::unknown(why) }
+            }
+        }
+    }
+
+    /// The value of an expression for a key.
+    pub(super) fn value(&self, v: &Value, key: KeyVal, mode: Mode) -> Val {
+        match v {
+            Value::Num(n) => Val { samples: 0, ..Val::exact(*n, 0) },
+            Value::Metric(id) => {
+                let cell = self.cell(*id, key);
+                match mode {
+                    Mode::Windows => cell.window.unwrap_or(cell.all),
+                    Mode::All => cell.all,
+                }
+            }
+            Value::Field(_) => Val::unknown(Reason::new(Lack::Partial, "a field outside of a filter")),
+            Value::Neg(v) => self.value(v, key, mode).negated(),
+            Value::Arith(op, a, b) => self.value(a, key, mode).arith(*op, &self.value(b, key, mode)),
+        }
+    }
+
+    fn judge_exists(&self, sel: &Selector, keys: &[Key], key: KeyVal) -> Judged {
+        let key = key.project(keys);
+        let groups = self.groups(sel, keys);
+        if let Some(g) = Self::group_of(&groups, key) {
+            return match &g.uncertain {
+                Some(why) => Judged::of(Truth::Unknown, Some(why.clone())),
+                None => Judged::of(Truth::True, None),
+            };
+        }
+        let Some(life) = key::life(self.trace, key) else {
+            return Judged::of(Truth::Unknown, Some(Reason::new(Lack::Missing, "the trace holds no events")));
+        };
+        let m = self.missing(sel, key, life);
+        if m.is_nothing() {
+            Judged::of(Truth::False, None)
+        } else {
+            Judged::of(Truth::Unknown, Some(m.reason()))
+        }
+    }
+
+    /// The selector of single stints that satisfy a state predicate.
+    pub(super) fn stint_selector(&self, sel: &Selector, op: CmpOp, bound: &Value, key: KeyVal) -> Result<Selector, Judged> {
+        let bound = self.value(bound, key, Mode::All);
+        let Some(b) = bound.point() else {
+            let why = bound.why.unwrap_or_else(|| Reason::new(Lack::Few, "the bound is not known"));
+            return Err(Judged::of(if bound.empty { Truth::False } else { Truth::Unknown }, Some(why)));
+        };
+        let mut sel = sel.clone();
+        sel.filters.push(Filter::Cmp(Value::Field(Field::Duration), op, Value::Num(b)));
+        Ok(sel)
+    }
+
+    /// Witnesses of a condition, sorted by start; `None` for a gate, which has no position.
+    pub(super) fn witnesses(&self, rule: &Rule, cond: &Cond, key: KeyVal) -> Option<Vec<Wit<'t>>> {
+        match cond {
+            Cond::Compare { op, left, right, .. } => self.compare_witnesses(*op, left, right, key),
+            Cond::Exists { sel, .. } => Some(self.events(sel, &keys_of(rule, sel), key, None)),
+            Cond::State { sel, op, bound, .. } => {
+                let sel = self.stint_selector(sel, *op, bound, key).ok()?;
+                Some(self.events(&sel, &keys_of(rule, &sel), key, None))
+            }
+            Cond::Not(_) => None,
+            Cond::Unless(a, _) => self.witnesses(rule, a, key),
+            Cond::And(list) | Cond::Or(list) => {
+                let mut all: Vec<Wit<'t>> = list
+                    .iter()
+                    .filter(|c| self.judge(rule, c, key).truth == Truth::True)
+                    .filter_map(|c| self.witnesses(rule, c, key))
+                    .flatten()
+                    .collect();
+                all.sort_by_key(|w| (w.when, w.thread));
+                (!all.is_empty()).then_some(all)
+            }
+            Cond::Within { terms, within_ns, .. } => {
+                let joined = self.join(rule, terms, *within_ns, key, false).1?;
+                let mut all: Vec<Wit<'t>> = joined.terms.into_iter().flatten().collect();
+                all.sort_by_key(|w| (w.when, w.thread));
+                Some(all)
+            }
+        }
+    }
+
+    fn compare_witnesses(&self, op: CmpOp, left: &Value, right: &Value, key: KeyVal) -> Option<Vec<Wit<'t>>> {
+        if let Some((metric, op, bound)) = self.windowed(op, left, right) {
+            let runs = self.window_runs(metric, op, bound, key);
+            return Some(runs.runs.into_iter().map(|when| Wit { when, thread: None, event: None }).collect());
+        }
+        let (metric, op, bound) = match (first_metric(left), first_metric(right)) {
+            (Some(m), _) => (m, op, right),
+            (None, Some(m)) => (m, flip(op), left),
+            _ => return None,
+        };
+        let lone = matches!(left, Value::Metric(_)) || matches!(right, Value::Metric(_));
+        let metric = &self.program.metrics[metric.0 as usize];
+        match &metric.kind {
+            MetricKind::Stat { sel, stat, segment, .. } if stat.is_distribution() => {
+                let seg = key::segment(self.trace, key.project(&metric.key), *segment);
+                let bound = self.value(bound, key, Mode::All).point().filter(|_| lone && *stat != Stat::Throughput);
+                let range = bound.and_then(|b| bounds(op, b));
+                let all = self.events(sel, &metric.key, key, seg);
+                Some(match range {
+                    Some((lo, hi)) if matches!(stat, Stat::Pct(..) | Stat::Max | Stat::Min | Stat::Avg) => {
+                        all.into_iter().filter(|w| (lo..=hi).contains(&w.when.len())).collect()
+                    }
+                    _ => all,
+                })
+            }
+            MetricKind::Covered { a, segment, .. } => {
+                Some(self.events(a, &metric.key, key, key::segment(self.trace, key.project(&metric.key), *segment)))
+            }
+            MetricKind::Lift { a, .. } => Some(self.events(a, &metric.key, key, None)),
+            _ => None,
+        }
+    }
+
+    /// Events of a selector for a key, as witnesses sorted by start.
+    pub(super) fn events(&self, sel: &Selector, keys: &[Key], key: KeyVal, seg: Option<Interval>) -> Vec<Wit<'t>> {
+        let groups = self.groups(sel, keys);
+        let Some(group) = Self::group_of(&groups, key.project(keys)) else { return Vec::new() };
+        let mut all: Vec<Wit<'t>> = group
+            .parts
+            .iter()
+            .flat_map(|p| p.iter().map(|i| (p.lane, i)))
+            .filter(|(l, i)| seg.is_none_or(|s| s.contains(l.start[*i])))
+            .map(|(l, i)| Wit { when: l.interval(i), thread: Some(l.thread), event: Some((l, i)) })
+            .collect();
+        if group.parts.len() > 1 {
+            all.sort_by_key(|w| (w.when, w.thread));
+        }
+        all
+    }
+
+    /// Judges a `within` group and, if it holds, joins it. `full` asks for the chance as well.
+    pub(super) fn join(
+        &self,
+        rule: &Rule,
+        terms: &[Cond],
+        within: i64,
+        key: KeyVal,
+        full: bool,
+    ) -> (Judged, Option<Joined<'t>>) {
+        let no = |truth, why| (Judged::of(truth, why), None);
+        // A state measure takes its place from the other terms; where there is no other place, its
+        // stints are events like any other.
+        let is_state = |c: &Cond| matches!(c, Cond::State { .. });
+        let mut truth = Truth::True;
+        let mut why = None;
+        let mut placed: Vec<(usize, Vec<Wit<'t>>)> = Vec::new();
+        for (n, c) in terms.iter().enumerate().filter(|(_, c)| !is_state(c)) {
+            let j = self.judge(rule, c, key);
+            truth = truth.and(j.truth);
+            why = merge_why(why, j.why);
+            match j.truth {
+                Truth::False => return no(Truth::False, None),
+                Truth::True => {
+                    if let Some(w) = self.witnesses(rule, c, key) {
+                        placed.push((n, w));
+                    }
+                }
+                Truth::Unknown => {}
+            }
+        }
+        let mut states: Vec<usize> = (0..terms.len()).filter(|n| is_state(&terms[*n])).collect();
+        if placed.is_empty() && truth == Truth::True {
+            for n in std::mem::take(&mut states) {
+                let j = self.judge(rule, &terms[n], key);
+                if j.truth != Truth::True {
+                    return no(j.truth, j.why);
+                }
+                if let Some(w) = self.witnesses(rule, &terms[n], key) {
+                    placed.push((n, w));
+                }
+            }
+        }
+        if truth == Truth::Unknown {
+            // A state that cannot hold anywhere still refutes the group.
+            for &n in &states {
+                if self.state_is_impossible(rule, &terms[n], key) {
+                    return no(Truth::False, None);
+                }
+            }
+            return no(Truth::Unknown, why);
+        }
+        let lists: Vec<Vec<Interval>> = placed.iter().map(|(_, l)| l.iter().map(|w| w.when).collect()).collect();
+        let regions = join::common(&lists, within);
+        if regions.is_empty() && !lists.is_empty() {
+            return no(Truth::False, None);
+        }
+        let mut anchors: Vec<Wit<'t>> = match placed.as_slice() {
+            [(_, only)] => only.clone(),
+            _ => placed
+                .first()
+                .map(|(_, first)| join::taking_part(first, &regions, within))
+                .unwrap_or_default(),
+        };
+        let mut state_terms: Vec<(usize, Near<'t>)> = Vec::new();
+        for &n in &states {
+            match self.near(rule, &terms[n], &anchors, within, key) {
+                Ok(near) => {
+                    anchors = near.anchors.clone();
+                    state_terms.push((n, near));
+                }
+                Err(j) => return (j, None),
+            }
+        }
+        let link = state_terms.iter().map(|(_, n)| n.link).max().or_else(|| self.link_of(&placed));
+        let mut out: Vec<Vec<Wit<'t>>> = vec![Vec::new(); terms.len()];
+        for (k, (n, list)) in placed.iter().enumerate() {
+            out[*n] = match (k, states.is_empty()) {
+                (0, false) => anchors.clone(),
+                _ if placed.len() == 1 => list.clone(),
+                _ => join::taking_part(list, &regions, within),
+            };
+        }
+        for (n, near) in &state_terms {
+            out[*n] = near.stints.clone();
+        }
+        let incidents = join::merge(out.iter().flatten().map(|w| w.when).collect(), within);
+        let chance = if full { self.chance(rule, terms, within, key, &placed, &state_terms) } else { 0 };
+        (Judged::of(Truth::True, None), Some(Joined { terms: out, link, incidents, chance }))
+    }
+
+    /// Whether thread-owned terms lie on one thread, one process, or only on one node.
+    fn link_of(&self, placed: &[(usize, Vec<Wit<'t>>)]) -> Option<Link> {
+        if placed.len() < 2 {
+            return None;
+        }
+        let owners = |f: fn(&Self, ThreadIdx) -> u32| {
+            let sets: Vec<std::collections::BTreeSet<u32>> = placed
+                .iter()
+                .map(|(_, l)| l.iter().filter_map(|w| w.thread).map(|t| f(self, t)).collect())
+                .collect();
+            sets.iter().skip(1).fold(sets[0].clone(), |a, b| a.intersection(b).copied().collect()).is_empty()
+        };
+        Some(if !owners(|_, t| t.0) {
+            Link::Thread
+        } else if !owners(|e, t| e.trace.thread(t).process.0) {
+            Link::Process
+        } else {
+            Link::Node
+        })
+    }
+
+    fn state_is_impossible(&self, rule: &Rule, cond: &Cond, key: KeyVal) -> bool {
+        let Cond::State { sel, op, bound, .. } = cond else { return false };
+        let Some(bound) = self.value(bound, key, Mode::All).point() else { return false };
+        let keys = keys_of(rule, sel);
+        let Some(life) = key::life(self.trace, key) else { return false };
+        if !self.missing(sel, key.project(&keys), life).is_nothing() {
+            return false;
+        }
+        let groups = self.groups(sel, &keys);
+        let total: i128 = Self::group_of(&groups, key.project(&keys))
+            .into_iter()
+            .flat_map(|g| &g.parts)
+            .map(|p| p.iter().map(|i| i128::from(p.lane.dur[i])).sum::<i128>())
+            .max()
+            .unwrap_or(0);
+        !compare(Num::int(total), *op, bound)
+    }
+
+    /// Anchors around which one thread's whole stints sum to more than the bound.
+    fn near(&self, rule: &Rule, cond: &Cond, anchors: &[Wit<'t>], within: i64, key: KeyVal) -> Result<Near<'t>, Judged> {
+        let Cond::State { sel, op, bound, .. } = cond else {
+            return Err(Judged::of(Truth::Unknown, None));
+        };
+        let bound = self.value(bound, key, Mode::All);
+        let Some(limit) = bound.point().and_then(|b| bounds(*op, b)) else {
+            return Err(Judged::of(Truth::Unknown, bound.why));
+        };
+        let keys = keys_of(rule, sel);
+        let groups = self.groups(sel, &keys);
+        let group = Self::group_of(&groups, key.project(&keys));
+        let mut threads: Vec<StintsOf<'t>> = group
+            .into_iter()
+            .flat_map(|g| &g.parts)
+            .map(|p| StintsOf {
+                thread: p.lane.thread,
+                stints: Stints::new(p.iter().map(|i| p.lane.interval(i))),
+                part: p.clone(),
+            })
+            .collect();
+        threads.retain(|t| t.stints.total() >= limit.0);
+        let ok = |t: &StintsOf<'t>, a: Interval| (limit.0..=limit.1).contains(&t.stints.sum_near(a, within));
+        // The thread that owns the anchor first; another thread of the process proves less.
+        let same: Vec<Wit<'t>> = anchors
+            .iter()
+            .filter(|a| threads.iter().any(|t| Some(t.thread) == a.thread && ok(t, a.when)))
+            .copied()
+            .collect();
+        let (anchors_ok, link) = if same.is_empty() {
+            let other: Vec<Wit<'t>> =
+                anchors.iter().filter(|a| threads.iter().any(|t| ok(t, a.when))).copied().collect();
+            (other, Link::Process)
+        } else {
+            (same, Link::Thread)
+        };
+        if anchors_ok.is_empty() {
+            // Threads that were not watched may have been off CPU.
+            let blind = anchors.iter().filter_map(|a| a.thread).any(|t| {
+                let state = if let Base::State(s) = &sel.base { *s } else { State::OffCpu };
+                matches!(sel.base, Base::State(_)) && self.sched_rows(t, state) == Rows::Unobserved
+            });
+            let life = key::life(self.trace, key).unwrap_or_default();
+            let m = self.missing(sel, key.project(&keys), life);
+            if blind || !m.is_nothing() {
+                let why = if m.is_nothing() {
+                    Reason::new(Lack::Partial, "off-CPU time of the calling thread was not recorded")
+                } else {
+                    m.reason()
+                };
+                return Err(Judged::of(Truth::Unknown, Some(why)));
+            }
+            return Err(Judged::of(Truth::False, None));
+        }
+        let mut stints: Vec<Wit<'t>> = Vec::new();
+        for t in &threads {
+            let mut taken = vec![false; t.part.len()];
+            for a in &anchors_ok {
+                if (link == Link::Process || a.thread == Some(t.thread)) && ok(t, a.when) {
+                    taken[t.stints.near(a.when, within)].iter_mut().for_each(|x| *x = true);
+                }
+            }
+            stints.extend(t.part.iter().zip(&taken).filter(|(_, x)| **x).map(|(i, _)| Wit {
+                when: t.part.lane.interval(i),
+                thread: Some(t.thread),
+                event: Some((t.part.lane, i)),
+            }));
+        }
+        stints.sort_by_key(|w| (w.when, w.thread));
+        Ok(Near { anchors: anchors_ok, stints, threads, link, limit })
+    }
+
+    /// How often the anchors, moved together along the life of the key, join as much by chance.
+    fn chance(
+        &self,
+        _rule: &Rule,
+        terms: &[Cond],
+        within: i64,
+        key: KeyVal,
+        placed: &[(usize, Vec<Wit<'t>>)],
+        states: &[(usize, Near<'t>)],
+    ) -> u32 {
+        let _ = terms;
+        let Some(life) = key::life(self.trace, key).filter(|l| !l.is_empty()) else { return 1000 };
+        let Some((_, first)) = placed.first() else { return 0 };
+        let step = first.len().div_ceil(512).max(1);
+        let anchors: Vec<Wit<'t>> = first.iter().step_by(step).copied().collect();
+        let others: Vec<Vec<Interval>> =
+            placed[1..].iter().map(|(_, l)| l.iter().map(|w| w.when).collect()).collect();
+        let shift = |w: &Wit<'t>, by: i64| {
+            let start = life.start + (w.when.start - life.start + by).rem_euclid(life.len());
+            Interval::new(start, start.saturating_add(w.when.len()))
+        };
+        let score = |by: i64| -> usize {
+            let moved: Vec<(Interval, Option<ThreadIdx>)> = anchors.iter().map(|w| (shift(w, by), w.thread)).collect();
+            let regions = if others.is_empty() {
+                None
+            } else {
+                let mut lists = vec![moved.iter().map(|m| m.0).collect::<Vec<_>>()];
+                lists.extend(others.iter().cloned());
+                Some(join::common(&lists, within))
+            };
+            moved
+                .iter()
+                .filter(|(when, thread)| {
+                    regions.as_ref().is_none_or(|r| r.iter().any(|r| r.touches(*when, within)))
+                        && states.iter().all(|(_, n)| {
+                            n.threads.iter().any(|t| {
+                                (n.link == Link::Process || Some(t.thread) == *thread)
+                                    && (n.limit.0..=n.limit.1).contains(&t.stints.sum_near(*when, within))
+                            })
+                        })
+                })
+                .count()
+        };
+        if others.is_empty() && states.is_empty() {
+            return 0;
+        }
+        let actual = score(0);
+        let as_good = (1..=256i64)
+            .filter(|k| {
+                let by = i64::try_from(i128::from(life.len()) * i128::from(*k) / 257).unwrap_or(0);
+                score(by) >= actual
+            })
+            .count();
+        u32::try_from(as_good * 1000 / 256).unwrap_or(1000)
+    }
+}
+
+/// Stints of one thread in a `within` group.
+#[derive(Debug)]
+struct StintsOf<'t> {
+    thread: ThreadIdx,
+    stints: Stints,
+    part: super::select::Part<'t>,
+}
+
+/// A state term that holds.
+struct Near<'t> {
+    anchors: Vec<Wit<'t>>,
+    stints: Vec<Wit<'t>>,
+    threads: Vec<StintsOf<'t>>,
+    link: Link,
+    limit: (i64, i64),
+}
+
+/// Keys of a selector in a rule: those of the rule that its source knows.
+pub(super) fn keys_of(rule: &Rule, sel: &Selector) -> Vec<Key> {
+    rule.key
+        .iter()
+        .copied()
+        .filter(|k| {
+            k.on(sel.source) && (*k != Key::Op || matches!(sel.base, Base::Ops(_)) && sel.source != crate::trace::catalogue::Source::Sched)
+        })
+        .collect()
+}
+
+fn merge_why(a: Option<Reason>, b: Option<Reason>) -> Option<Reason> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}
+
+fn flip(op: CmpOp) -> CmpOp {
+    match op {
+        CmpOp::Gt => CmpOp::Lt,
+        CmpOp::Ge => CmpOp::Le,
+        CmpOp::Lt => CmpOp::Gt,
+        CmpOp::Le => CmpOp::Ge,
+        other => other,
+    }
+}
+
+/// The first metric of an expression, left to right.
+pub(super) fn first_metric(v: &Value) -> Option<MetricId> {
+    match v {
+        Value::Metric(id) => Some(*id),
+        Value::Num(_) | Value::Field(_) => None,
+        Value::Neg(v) => first_metric(v),
+        Value::Arith(Arith::Add | Arith::Sub | Arith::Mul | Arith::Div, a, b) => first_metric(a).or_else(|| first_metric(b)),
+    }
+}

@@ -1,0 +1,178 @@
+//! Joining witnesses in time by sort-merge; nothing enumerates pairs.
+
+use crate::trace::{Lane, ThreadIdx};
+use crate::unit::Interval;
+
+/// An interval that a conjunct rests on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wit<'t> {
+    /// Where.
+    pub(super) when: Interval,
+    /// Whose, if somebody's.
+    pub(super) thread: Option<ThreadIdx>,
+    /// The event, if it is one.
+    pub(super) event: Option<(&'t Lane, usize)>,
+}
+
+/// Stretches of time that are near a witness of every list.
+///
+/// One witness of each list can be chosen with every pairwise distance at most `within` exactly
+/// where the witnesses, each grown by half of it on both sides, have a common point (intervals on
+/// a line that meet pairwise meet in a point). So the answer is the intersection of unions.
+pub(super) fn common(lists: &[Vec<Interval>], within: i64) -> Vec<Region> {
+    // Doubled time, so that half of an odd distance is exact.
+    let grow = |i: &Interval| {
+        (i128::from(i.start) * 2 - i128::from(within), i128::from(i.end) * 2 + i128::from(within))
+    };
+    let mut acc: Option<Vec<(i128, i128)>> = None;
+    for list in lists {
+        let mut grown: Vec<(i128, i128)> = list.iter().map(grow).collect();
+        grown.sort_unstable();
+        let mut union: Vec<(i128, i128)> = Vec::new();
+        for (a, b) in grown {
+            match union.last_mut() {
+                Some(last) if a <= last.1 => last.1 = last.1.max(b),
+                _ => union.push((a, b)),
+            }
+        }
+        acc = Some(match acc {
+            None => union,
+            Some(old) => cut(&old, &union),
+        });
+    }
+    acc.unwrap_or_default().into_iter().map(|(a, b)| Region { from: a, to: b }).collect()
+}
+
+fn cut(a: &[(i128, i128)], b: &[(i128, i128)]) -> Vec<(i128, i128)> {
+    let (mut i, mut j) = (0, 0);
+    let mut out = Vec::new();
+    while i < a.len() && j < b.len() {
+        let (from, to) = (a[i].0.max(b[j].0), a[i].1.min(b[j].1));
+        if from <= to {
+            out.push((from, to));
+        }
+        if a[i].1 < b[j].1 {
+            i += 1;
+        } else {
+            j += 1;
+        }
+    }
+    out
+}
+
+/// A stretch of doubled time in which grown witnesses of all lists meet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Region {
+    from: i128,
+    to: i128,
+}
+
+impl Region {
+    /// Whether a witness, grown, reaches the region.
+    pub(super) fn touches(self, w: Interval, within: i64) -> bool {
+        let (a, b) = (i128::from(w.start) * 2 - i128::from(within), i128::from(w.end) * 2 + i128::from(within));
+        a <= self.to && self.from <= b
+    }
+}
+
+/// Those witnesses (sorted by start) that take part in some region.
+pub(super) fn taking_part<'t>(list: &[Wit<'t>], regions: &[Region], within: i64) -> Vec<Wit<'t>> {
+    list.iter()
+        .filter(|w| {
+            let end = i128::from(w.when.end) * 2 + i128::from(within);
+            let start = i128::from(w.when.start) * 2 - i128::from(within);
+            // Regions are sorted and disjoint: the first that does not end before the witness begins.
+            let k = regions.partition_point(|r| r.to < start);
+            regions.get(k).is_some_and(|r| r.from <= end)
+        })
+        .copied()
+        .collect()
+}
+
+/// Merges intervals that are no further apart than `gap`; sorted, disjoint.
+pub(super) fn merge(mut all: Vec<Interval>, gap: i64) -> Vec<Interval> {
+    all.sort_unstable();
+    let mut out: Vec<Interval> = Vec::new();
+    for i in all {
+        match out.last_mut() {
+            Some(last) if last.distance(i) <= gap => last.end = last.end.max(i.end),
+            _ => out.push(i),
+        }
+    }
+    out
+}
+
+/// Stints of one thread with running sums: sums of whole stints near an anchor.
+#[derive(Debug, Default)]
+pub(super) struct Stints {
+    start: Vec<i64>,
+    /// Largest end up to and with `i`.
+    end: Vec<i64>,
+    sum: Vec<i64>,
+}
+
+impl Stints {
+    /// From intervals sorted by start that do not overlap.
+    pub(super) fn new(all: impl Iterator<Item = Interval>) -> Self {
+        let mut out = Self { start: Vec::new(), end: Vec::new(), sum: vec![0] };
+        for i in all {
+            out.start.push(i.start);
+            out.end.push(out.end.last().map_or(i.end, |e| (*e).max(i.end)));
+            out.sum.push(out.sum.last().map_or(0, |s| s + i.len()));
+        }
+        out
+    }
+
+    /// Sum of all.
+    pub(super) fn total(&self) -> i64 {
+        self.sum.last().copied().unwrap_or(0)
+    }
+
+    /// Range of stints no further than `within` from the anchor.
+    pub(super) fn near(&self, anchor: Interval, within: i64) -> std::ops::Range<usize> {
+        let from = self.end.partition_point(|e| *e < anchor.start.saturating_sub(within));
+        let to = self.start.partition_point(|s| *s <= anchor.end.saturating_add(within));
+        from..to.max(from)
+    }
+
+    /// Their summed length.
+    pub(super) fn sum_near(&self, anchor: Interval, within: i64) -> i64 {
+        let r = self.near(anchor, within);
+        self.sum[r.end] - self.sum[r.start]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn i(a: i64, b: i64) -> Interval {
+        Interval::new(a, b)
+    }
+
+    #[test]
+    fn common_is_pairwise_distance() {
+        // Against the definition: max start - min end <= D for some choice.
+        let lists = [vec![i(0, 10), i(100, 110)], vec![i(15, 20), i(300, 400)], vec![i(25, 30), i(118, 119)]];
+        for within in 0..40 {
+            let brute = lists[0].iter().any(|a| {
+                lists[1].iter().any(|b| {
+                    lists[2].iter().any(|c| {
+                        a.start.max(b.start).max(c.start) - a.end.min(b.end).min(c.end) <= within
+                    })
+                })
+            });
+            assert_eq!(!common(&lists, within).is_empty(), brute, "within {within}");
+        }
+    }
+
+    #[test]
+    fn stints_sum_only_near_the_anchor() {
+        let s = Stints::new([i(0, 10), i(20, 40), i(100, 105)].into_iter());
+        assert_eq!(s.sum_near(i(45, 50), 5), 20);
+        assert_eq!(s.sum_near(i(45, 50), 4), 0);
+        assert_eq!(s.sum_near(i(5, 30), 0), 30);
+        assert_eq!(s.sum_near(i(50, 95), 5), 5);
+        assert_eq!(s.total(), 35);
+    }
+}

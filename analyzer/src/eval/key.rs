@@ -1,0 +1,249 @@
+//! The identities that results are grouped by.
+
+use std::collections::BTreeMap;
+
+use crate::diagnosis::KeyValues;
+use crate::lang::hir::Segment;
+use crate::trace::catalogue::{Field, Key, Op};
+use crate::trace::{Lane, NodeIdx, ProcIdx, ThreadIdx, Trace};
+use crate::unit::Interval;
+
+/// Not part of the key.
+const NONE: u32 = u32::MAX;
+/// Not part of the key.
+pub(super) const NO_VALUE: i64 = i64::MIN;
+
+/// Parts of a key that single events decide, in the order of [`KeyVal::extra`].
+const EVENT_KEYS: [Key; 5] = [Key::Stream, Key::Gpu, Key::Rank, Key::Cgroup, Key::SizeClass];
+
+/// The value of a key. Orders by node, process, thread, op.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct KeyVal {
+    node: u16,
+    proc: u32,
+    /// `proc` is the first of all processes of its name.
+    named: bool,
+    thread: u32,
+    op: u32,
+    extra: [i64; 5],
+}
+
+impl KeyVal {
+    /// A whole node.
+    pub(super) fn of_node(node: NodeIdx) -> Self {
+        Self { node: node.0, proc: NONE, named: false, thread: NONE, op: NONE, extra: [NO_VALUE; 5] }
+    }
+
+    pub(super) fn node(self) -> NodeIdx {
+        NodeIdx(self.node)
+    }
+
+    /// The process; for a key by process name, the first of that name.
+    pub(super) fn process(self) -> Option<ProcIdx> {
+        (self.proc != NONE).then_some(ProcIdx(self.proc))
+    }
+
+    pub(super) fn thread(self) -> Option<ThreadIdx> {
+        (self.thread != NONE).then_some(ThreadIdx(self.thread))
+    }
+
+    pub(super) fn op(self) -> Option<Op> {
+        u16::try_from(self.op).ok().map(Op)
+    }
+
+    /// The key with only the given parts.
+    pub(super) fn project(self, key: &[Key]) -> Self {
+        let has = |k: Key| key.contains(&k);
+        let mut extra = self.extra;
+        for (slot, k) in extra.iter_mut().zip(EVENT_KEYS) {
+            if !has(k) {
+                *slot = NO_VALUE;
+            }
+        }
+        Self {
+            node: self.node,
+            proc: if has(Key::Pid) || has(Key::Process) || has(Key::Tid) { self.proc } else { NONE },
+            named: self.named,
+            thread: if has(Key::Tid) { self.thread } else { NONE },
+            op: if has(Key::Op) { self.op } else { NONE },
+            extra,
+        }
+    }
+
+    pub(super) fn with_extra(mut self, extra: [i64; 5]) -> Self {
+        self.extra = extra;
+        self
+    }
+}
+
+/// How the lanes of a trace fall into keys.
+#[derive(Debug)]
+pub(super) struct Keying {
+    by_name: bool,
+    pid: bool,
+    tid: bool,
+    op: bool,
+    event: Vec<(usize, Key)>,
+}
+
+impl Keying {
+    pub(super) fn new(key: &[Key]) -> Self {
+        let has = |k: Key| key.contains(&k);
+        Self {
+            by_name: has(Key::Process) && !has(Key::Pid),
+            pid: has(Key::Pid) || has(Key::Process) || has(Key::Tid),
+            tid: has(Key::Tid),
+            op: has(Key::Op),
+            event: EVENT_KEYS.into_iter().enumerate().filter(|(_, k)| has(*k)).collect(),
+        }
+    }
+
+    /// Whether single events of one lane can fall under different keys.
+    pub(super) fn by_event(&self) -> bool {
+        !self.event.is_empty()
+    }
+
+    /// The key of a lane, event parts aside.
+    pub(super) fn of_lane(&self, names: &Names, trace: &Trace, lane: &Lane) -> KeyVal {
+        let proc = trace.thread(lane.thread).process;
+        KeyVal {
+            node: trace.process(proc).node.0,
+            proc: match (self.pid, self.by_name) {
+                (true, true) => names.first[proc.0 as usize].0,
+                (true, false) => proc.0,
+                (false, _) => NONE,
+            },
+            named: self.by_name,
+            thread: if self.tid { lane.thread.0 } else { NONE },
+            op: if self.op { lane.op.0.into() } else { NONE },
+            extra: [NO_VALUE; 5],
+        }
+    }
+
+    /// The parts of the key that the `i`-th event decides.
+    pub(super) fn of_event(&self, lane: &Lane, i: usize) -> [i64; 5] {
+        let mut extra = [NO_VALUE; 5];
+        for &(slot, key) in &self.event {
+            extra[slot] = match key {
+                Key::Stream => field(lane, i, Field::Stream),
+                Key::Gpu => field(lane, i, Field::Gpu),
+                Key::Rank => field(lane, i, Field::Rank),
+                Key::Cgroup => field(lane, i, Field::Cgroup),
+                _ => field(lane, i, Field::SizeClass),
+            }
+            .unwrap_or(-1);
+        }
+        extra
+    }
+}
+
+/// Log2 of a size, rounded down; -1 for nothing.
+fn log2(v: i64) -> i64 {
+    if v > 0 { i64::from(v.ilog2()) } else { -1 }
+}
+
+/// A numeric field of an event that lies in its lane; `None` where it was not recorded.
+pub(super) fn field(lane: &Lane, i: usize, field: Field) -> Option<i64> {
+    let wide = |v: &Vec<i64>| v.get(i).copied();
+    match field {
+        Field::Duration => wide(&lane.dur),
+        Field::Bytes => wide(&lane.bytes),
+        Field::Ret => Some(lane.ret.get(i).copied().unwrap_or(0).into()),
+        Field::Stream => wide(&lane.stream),
+        Field::Gpu => lane.gpu.get(i).copied().map(i64::from),
+        Field::Rank => lane.rank.get(i).copied().map(i64::from),
+        Field::Cgroup => wide(&lane.cgroup),
+        Field::SizeClass if lane.bytes.is_empty() => wide(&lane.prompt_tokens).map(log2),
+        Field::SizeClass => wide(&lane.bytes).map(log2),
+        Field::PromptTokens => wide(&lane.prompt_tokens).filter(|v| *v >= 0),
+        Field::OutputTokens => wide(&lane.output_tokens).filter(|v| *v >= 0),
+        Field::BehindHeavier => wide(&lane.behind_heavier).filter(|v| *v >= 0),
+        Field::NHeavier => wide(&lane.n_heavier).filter(|v| *v >= 0),
+        Field::Xid => wide(&lane.xid),
+        _ => None,
+    }
+}
+
+/// For each process the first one of the same node and name: what a key by name stands for.
+#[derive(Debug)]
+pub(super) struct Names {
+    first: Vec<ProcIdx>,
+}
+
+impl Names {
+    pub(super) fn new(trace: &Trace) -> Self {
+        let mut seen = BTreeMap::new();
+        let first = (0u32..)
+            .zip(&trace.processes)
+            .map(|(i, p)| *seen.entry((p.node, p.name.as_str())).or_insert(ProcIdx(i)))
+            .collect();
+        Self { first }
+    }
+
+    /// All processes that a key stands for.
+    pub(super) fn members(&self, trace: &Trace, key: KeyVal) -> Vec<ProcIdx> {
+        let all = (0u32..).zip(&trace.processes).map(|(i, p)| (ProcIdx(i), p));
+        match key.process() {
+            Some(p) if !key.named => vec![p],
+            Some(p) => all.map(|(i, _)| i).filter(|i| self.first[i.0 as usize] == p).collect(),
+            None => all.filter(|(_, p)| p.node == key.node()).map(|(i, _)| i).collect(),
+        }
+    }
+}
+
+/// The life of a key: of its process within the observed time, else the observed time of its node.
+pub(super) fn life(trace: &Trace, key: KeyVal) -> Option<Interval> {
+    let observed = trace.node(key.node()).observed?;
+    let Some(p) = key.process() else { return Some(observed) };
+    let alive = trace.process(p).alive;
+    Some(Interval::new(alive.start.max(observed.start), alive.end.min(observed.end)))
+}
+
+/// A part of the life of a key; `None` where the key never gets there.
+pub(super) fn segment(trace: &Trace, key: KeyVal, segment: Segment) -> Option<Interval> {
+    let life = life(trace, key)?;
+    let middle = life.start + life.len() / 2;
+    let steady = || match key.process() {
+        Some(p) => trace.process(p).steady_from,
+        None => trace.processes.iter().filter(|p| p.node == key.node()).filter_map(|p| p.steady_from).min(),
+    };
+    Some(match segment {
+        Segment::Trace => life,
+        Segment::FirstHalf => Interval::new(life.start, middle),
+        Segment::SecondHalf => Interval::new(middle, life.end),
+        Segment::Warmup => Interval::new(life.start, steady().unwrap_or(life.end).clamp(life.start, life.end)),
+        Segment::Steady => {
+            let from = steady()?;
+            if from >= life.end {
+                return None;
+            }
+            Interval::new(from.max(life.start), life.end)
+        }
+    })
+}
+
+/// For the report.
+pub(super) fn values(trace: &Trace, key: KeyVal) -> KeyValues {
+    let mut out = KeyValues { node: trace.node(key.node()).name.clone(), ..KeyValues::default() };
+    if let Some(p) = key.process() {
+        let p = trace.process(p);
+        if p.pid != 0 {
+            out.pid = Some(p.pid);
+        }
+        if !p.name.is_empty() {
+            out.process = Some(p.name.clone());
+        }
+    }
+    out.tid = key.thread().map(|t| trace.thread(t).tid);
+    out.op = key.op().map(|o| o.def().name.to_owned());
+    for (value, k) in key.extra.into_iter().zip(EVENT_KEYS) {
+        if value != NO_VALUE {
+            let text = match k {
+                Key::SizeClass if value >= 0 => format!("2^{value}"),
+                _ => value.to_string(),
+            };
+            out.more.push((k.name().to_owned(), text));
+        }
+    }
+    out
+}

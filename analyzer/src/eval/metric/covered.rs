@@ -1,0 +1,303 @@
+//! `covered(A, B)`: the share of A's time that lies inside B. This is how a rule proves a cause.
+
+use std::collections::BTreeMap;
+
+use rustc_hash::FxHashMap;
+
+use super::super::Engine;
+use super::super::key::{self, KeyVal};
+use super::super::logic::{Lack, Reason};
+use super::super::select::Group;
+use super::super::value::{Ext, Val};
+use crate::lang::hir::{Base, Scope, Segment, Selector};
+use crate::trace::catalogue::State;
+use crate::trace::{Lane, Rows, ThreadIdx};
+use crate::unit::{Interval, Num};
+
+/// How many events a circular shift moves at most; more are thinned evenly.
+const MAX_SHIFTED: usize = 512;
+/// How many offsets are tried.
+pub(in crate::eval) const SHIFTS: usize = 256;
+
+/// Disjoint sorted intervals with running sums.
+#[derive(Debug, Default)]
+pub(in crate::eval) struct Union {
+    start: Vec<i64>,
+    end: Vec<i64>,
+    /// Time covered before `start[i]`.
+    before: Vec<i64>,
+}
+
+impl Union {
+    fn of(mut all: Vec<Interval>) -> Self {
+        if !all.is_sorted() {
+            all.sort_unstable();
+        }
+        let mut out = Self::default();
+        let mut sum = 0;
+        for i in all {
+            match out.end.last_mut() {
+                Some(end) if i.start <= *end => {
+                    let grown = (i.end - *end).max(0);
+                    *end += grown;
+                    sum += grown;
+                }
+                _ => {
+                    out.before.push(sum);
+                    out.start.push(i.start);
+                    out.end.push(i.end);
+                    sum += i.len();
+                }
+            }
+        }
+        out
+    }
+
+    /// Time covered up to `t`.
+    fn upto(&self, t: i64) -> i64 {
+        let n = self.start.partition_point(|s| *s <= t);
+        match n.checked_sub(1) {
+            Some(i) => self.before[i] + (t.min(self.end[i]) - self.start[i]),
+            None => 0,
+        }
+    }
+
+    pub(in crate::eval) fn overlap(&self, i: Interval) -> i64 {
+        self.upto(i.end) - self.upto(i.start)
+    }
+}
+
+/// All off-CPU time of a thread.
+pub(in crate::eval) fn union_of_off_cpu(engine: &Engine<'_>, thread: ThreadIdx) -> Union {
+    let lanes = &engine.trace.lanes[engine.trace.thread(thread).lanes.clone()];
+    let stints = lanes.iter().filter(|l| l.op.is("off_cpu")).flat_map(|l| (0..l.len()).map(|i| l.interval(i)));
+    Union::of(stints.collect())
+}
+
+/// A's events and B's unions, ready for sums and shifts.
+pub(in crate::eval) struct Proof {
+    /// (interval, which union).
+    events: Vec<(Interval, usize)>,
+    unions: Vec<Union>,
+    life: Interval,
+    unobserved: Vec<bool>,
+    windows: Vec<Option<Vec<Interval>>>,
+}
+
+/// How much is covered when the events are moved along the trace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::eval) struct Shifted {
+    /// How many of [`SHIFTS`] offsets explain as much.
+    pub(in crate::eval) as_good: usize,
+}
+
+impl<'t> Engine<'t> {
+    /// Gathers A and B for a key.
+    pub(in crate::eval) fn proof(
+        &self,
+        a: &Group<'t>,
+        b: &Selector,
+        scope: Scope,
+        seg: Interval,
+        key: KeyVal,
+    ) -> Result<Proof, Reason> {
+        let life = key::life(self.trace, key).unwrap_or(seg);
+        let thresholds = self.thresholds(&b.filters, key)?;
+        let mut slots: BTreeMap<u64, usize> = BTreeMap::new();
+        let mut proof =
+            Proof { events: Vec::new(), unions: Vec::new(), life, unobserved: Vec::new(), windows: Vec::new() };
+        let mut slot_of: FxHashMap<ThreadIdx, usize> = FxHashMap::default();
+        for (lane, i) in Self::inside(a, seg) {
+            let slot = *slot_of.entry(lane.thread).or_insert_with(|| {
+                let p = self.trace.thread(lane.thread).process;
+                let (id, threads): (u64, Vec<ThreadIdx>) = match scope {
+                    Scope::Thread => (lane.thread.0.into(), vec![lane.thread]),
+                    Scope::Process => (p.0.into(), self.trace.process(p).threads.clone()),
+                    Scope::Node => (0, Vec::new()),
+                };
+                *slots.entry(id).or_insert_with(|| {
+                    let lanes: Vec<&Lane> = if scope == Scope::Node {
+                        let here = |l: &&Lane| self.trace.process_of(l).node == key.node();
+                        self.lanes(b).into_iter().filter(here).collect()
+                    } else {
+                        threads.iter().flat_map(|t| self.lanes_of_thread(b, *t)).collect()
+                    };
+                    let mut all = Vec::new();
+                    for lane in lanes {
+                        match self.select(b, lane, &thresholds, None) {
+                            None => all.extend((0..lane.len()).map(|i| lane.interval(i))),
+                            Some(idx) => all.extend(idx.iter().map(|&i| lane.interval(i as usize))),
+                        }
+                    }
+                    proof.unions.push(Union::of(all));
+                    let rows = self.b_rows(b, scope, &threads, key, seg);
+                    proof.unobserved.push(rows == Rows::Unobserved);
+                    proof.windows.push(match rows {
+                        Rows::Windows(w) => Some(w),
+                        Rows::AtLeast(_) => Some(Vec::new()),
+                        _ => None,
+                    });
+                    proof.unions.len() - 1
+                })
+            });
+            proof.events.push((lane.interval(i), slot));
+        }
+        Ok(proof)
+    }
+
+    /// How completely B is known for the threads of a slot.
+    fn b_rows(&self, b: &Selector, scope: Scope, threads: &[ThreadIdx], key: KeyVal, seg: Interval) -> Rows {
+        if let (Base::State(state), Scope::Thread) = (&b.base, scope) {
+            return threads.first().map_or(Rows::Unobserved, |t| self.sched_rows(*t, *state));
+        }
+        let whom = if scope == Scope::Node { KeyVal::of_node(key.node()) } else { key };
+        let m = self.missing(b, whom, seg);
+        if m.is_nothing() {
+            Rows::Complete
+        } else if m.reason().lack == Lack::Missing {
+            Rows::Unobserved
+        } else {
+            Rows::Windows(m.windows)
+        }
+    }
+
+    pub(super) fn covered(
+        &self,
+        a: &Selector,
+        b: &Selector,
+        scope: Scope,
+        segment: Segment,
+        key: KeyVal,
+        group: Option<&Group<'t>>,
+    ) -> Val {
+        let Some(seg) = key::segment(self.trace, key, segment) else {
+            return Val::unknown(Reason::new(Lack::Partial, "there is no such part of the trace"));
+        };
+        let missing = self.missing(a, key, seg);
+        if let Some(why) = group.and_then(|g| g.uncertain.clone()) {
+            return Val::unknown(why);
+        }
+        let Some(group) = group.filter(|g| Self::inside(g, seg).next().is_some()) else {
+            return Self::doubt(None, &missing).map_or_else(Val::nothing, Val::unknown);
+        };
+        let proof = match self.proof(group, b, scope, seg, key) {
+            Ok(p) => p,
+            Err(why) => return Val::unknown(why),
+        };
+        let n = proof.events.len() as u64;
+        let (mut total, mut lo, mut hi, mut blind) = (0i128, 0i128, 0i128, 0i128);
+        for (when, slot) in &proof.events {
+            let len = i128::from(when.len());
+            let covered = i128::from(proof.unions[*slot].overlap(*when));
+            total += len;
+            if proof.unobserved[*slot] {
+                blind += len;
+                hi += len;
+                continue;
+            }
+            lo += covered;
+            hi += match &proof.windows[*slot] {
+                // Outside the complete windows more of B may have been.
+                Some(w) => {
+                    let seen: i128 = w.iter().map(|w| i128::from(w.overlap(*when))).sum();
+                    (covered + len - seen).clamp(covered, len)
+                }
+                None => covered,
+            };
+        }
+        let what = || match &b.base {
+            Base::State(State::OffCpu) => "off-CPU time of the thread".to_owned(),
+            Base::State(s) => format!("when the thread was in state {}", s.name()),
+            _ => format!("{} intervals", b.source.name()),
+        };
+        if blind == total && total > 0 {
+            return Val::unknown(Reason::new(Lack::Missing, format!("{} is not in this trace", what())));
+        }
+        // Missing events of A may lie wholly inside or wholly outside of B.
+        let more = match missing.sum {
+            _ if missing.is_nothing() => 0,
+            Some(s) => s,
+            None => return Val::unknown(missing.reason()),
+        };
+        let share = |part: i128| Num::ratio(part, total + more).map(Ext::Fin);
+        match (share(lo), share(hi + more)) {
+            (Some(lo), Some(hi)) => {
+                let why = missing.why.unwrap_or_else(|| {
+                    Reason::new(Lack::Partial, format!("{} was recorded only in part", what()))
+                });
+                Val::between(lo, hi, n, why)
+            }
+            // Events without length cannot be covered.
+            _ => Val::nothing(),
+        }
+    }
+
+    pub(super) fn lift(&self, a: &Selector, b: &Selector, scope: Scope, key: KeyVal, group: Option<&Group<'t>>) -> Val {
+        let covered = self.covered(a, b, scope, Segment::Trace, key, group);
+        let (Some(group), Some(life)) = (group, key::life(self.trace, key)) else { return covered };
+        if covered.point().is_none() {
+            return covered;
+        }
+        let proof = match self.proof(group, b, scope, life, key) {
+            Ok(p) => p,
+            Err(why) => return Val::unknown(why),
+        };
+        // What A's events would meet by chance: each thread's share of life inside B, by A's time.
+        let mut expected = 0i128;
+        let mut total = 0i128;
+        for (when, slot) in &proof.events {
+            expected += i128::from(when.len()) * i128::from(proof.unions[*slot].overlap(life));
+            total += i128::from(when.len());
+        }
+        let chance = Num::ratio(expected, total.saturating_mul(i128::from(life.len()))).map(|v| Val::exact(v, covered.samples));
+        match chance {
+            Some(c) if c.point() != Some(Num::ZERO) => covered.arith(crate::lang::hir::Arith::Div, &c),
+            _ => Val::nothing(),
+        }
+    }
+}
+
+impl Proof {
+    /// Moves the events together around the life of the key and counts how often as much of them is
+    /// covered as where they are. Deterministic: offsets are even, events are thinned evenly.
+    pub(in crate::eval) fn shifted(&self) -> Shifted {
+        let step = self.events.len().div_ceil(MAX_SHIFTED).max(1);
+        let events: Vec<&(Interval, usize)> = self.events.iter().step_by(step).collect();
+        let actual: i128 = events.iter().map(|(w, s)| i128::from(self.unions[*s].overlap(*w))).sum();
+        let len = self.life.len();
+        if len == 0 || actual == 0 {
+            return Shifted { as_good: SHIFTS };
+        }
+        let moved = |w: &Interval, slot: usize, by: i64| {
+            let from = self.life.start + (w.start - self.life.start + by).rem_euclid(len);
+            let to = from.saturating_add(w.len().min(len));
+            let union = &self.unions[slot];
+            let wrapped = (to - self.life.end).max(0);
+            let head = union.overlap(Interval::new(from, to.min(self.life.end)));
+            let tail = union.overlap(Interval::new(self.life.start, self.life.start + wrapped));
+            i128::from(head + tail)
+        };
+        let as_good = (1..=SHIFTS)
+            .filter(|&k| {
+                let by = i64::try_from(i128::from(len) * k as i128 / (SHIFTS as i128 + 1)).unwrap_or(0);
+                let sum: i128 = events.iter().map(|(w, s)| moved(w, *s, by)).sum();
+                sum >= actual
+            })
+            .count();
+        Shifted { as_good }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unions_merge_and_sum() {
+        let u = Union::of(vec![Interval::new(10, 20), Interval::new(15, 30), Interval::new(30, 35), Interval::new(50, 60)]);
+        assert_eq!((u.start.clone(), u.end.clone()), (vec![10, 50], vec![35, 60]));
+        for (a, b, want) in [(0, 100, 35), (0, 12, 2), (12, 20, 8), (34, 51, 2), (40, 45, 0), (60, 90, 0)] {
+            assert_eq!(u.overlap(Interval::new(a, b)), want, "{a}..{b}");
+        }
+    }
+}

@@ -1,0 +1,333 @@
+//! Counts, sums, percentiles and their like.
+//!
+//! Counts, rates, sums, shortest and longest come from rows and aggregates together; percentiles
+//! from complete windows, or as bounds where part was dropped.
+
+use super::super::Engine;
+use super::super::key::{self, KeyVal};
+use super::super::logic::{Lack, Reason};
+use super::super::select::{Group, Missing, intersect};
+use super::super::value::{Ext, Val};
+use super::Cell;
+use crate::lang::hir::{Base, Segment, Selector, Stat};
+use crate::trace::Lane;
+use crate::unit::{Interval, Num};
+
+impl<'t> Engine<'t> {
+    /// Several statistics of one selection and key; `stats` with the samples that each needs.
+    pub(super) fn stats(
+        &self,
+        sel: &Selector,
+        key: KeyVal,
+        group: Option<&Group<'t>>,
+        segment: Segment,
+        stats: &[(Stat, u64)],
+    ) -> Vec<Cell> {
+        let all = |v: Val| stats.iter().map(|_| Cell::of(v.clone())).collect::<Vec<_>>();
+        let Some(seg) = key::segment(self.trace, key, segment) else {
+            let text = match segment {
+                Segment::Steady => "the process never reaches a steady state in this trace",
+                _ => "there is no such part of the trace",
+            };
+            return all(Val::unknown(Reason::new(Lack::Partial, text)));
+        };
+        let missing = self.missing(sel, key, seg);
+        if let Some(why) = group.and_then(|g| g.uncertain.clone()) {
+            return all(Val::unknown(why));
+        }
+        let rows = Rows::gather(group, seg);
+        let windows = intersect(&missing.windows, &[seg]);
+        let in_windows = (!missing.is_nothing() && !windows.is_empty()).then(|| {
+            let mut rows = Rows::default();
+            for w in &windows {
+                rows.add(group, *w);
+            }
+            (rows, windows.iter().map(|w| w.len()).sum::<i64>())
+        });
+        let mut sorted = Vec::new();
+        let mut sorted_windows = Vec::new();
+        stats
+            .iter()
+            .map(|&(stat, min_count)| {
+                let all = rows.stat(stat, min_count, &missing, seg.len(), &mut sorted, group, seg);
+                let window = in_windows.as_ref().map(|(rows, len)| {
+                    let nothing = Missing::nothing();
+                    rows.stat(stat, min_count, &nothing, *len, &mut sorted_windows, group, seg)
+                });
+                Cell { all, window }
+            })
+            .collect()
+    }
+
+    /// The median duration of a selection without its filters on duration: what is usual.
+    pub(in crate::eval) fn usual(&self, sel: &Selector, key: KeyVal, keys: &[crate::trace::catalogue::Key]) -> i64 {
+        if !matches!(sel.base, Base::Ops(_) | Base::State(_)) {
+            return 0;
+        }
+        let bare = Selector { filters: Vec::new(), ..sel.clone() };
+        let groups = self.groups(&bare, keys);
+        let Some(group) = Self::group_of(&groups, key) else { return 0 };
+        let mut durs: Vec<i64> = group.parts.iter().flat_map(|p| p.iter().map(|i| p.lane.dur[i])).collect();
+        let middle = durs.len().saturating_sub(1) / 2;
+        if durs.is_empty() { 0 } else { *durs.select_nth_unstable(middle).1 }
+    }
+}
+
+/// Durations and sums of selected rows.
+#[derive(Default)]
+struct Rows {
+    durs: Vec<i64>,
+    sum: i128,
+    bytes: i128,
+}
+
+impl Rows {
+    fn gather(group: Option<&Group<'_>>, seg: Interval) -> Self {
+        let mut rows = Self::default();
+        rows.add(group, seg);
+        rows
+    }
+
+    fn add(&mut self, group: Option<&Group<'_>>, seg: Interval) {
+        let Some(group) = group else { return };
+        for part in &group.parts {
+            let lane = part.lane;
+            match &part.idx {
+                None => {
+                    let from = lane.start.partition_point(|s| *s < seg.start);
+                    let to = lane.start.partition_point(|s| *s <= seg.end).max(from);
+                    self.durs.extend_from_slice(&lane.dur[from..to]);
+                    self.sum += lane.dur[from..to].iter().map(|d| i128::from(*d)).sum::<i128>();
+                    if !lane.bytes.is_empty() {
+                        self.bytes += lane.bytes[from..to].iter().map(|d| i128::from(*d)).sum::<i128>();
+                    }
+                }
+                Some(idx) => {
+                    for &i in idx.iter() {
+                        let i = i as usize;
+                        if seg.contains(lane.start[i]) {
+                            self.durs.push(lane.dur[i]);
+                            self.sum += i128::from(lane.dur[i]);
+                            self.bytes += lane.bytes.get(i).map_or(0, |b| i128::from(*b));
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn n(&self) -> u64 {
+        self.durs.len() as u64
+    }
+
+    /// `sorted` is filled on the first percentile and reused.
+    #[expect(clippy::too_many_arguments, reason = "one call site; the parts have no common name")]
+    fn stat(
+        &self,
+        stat: Stat,
+        min_count: u64,
+        missing: &Missing,
+        len: i64,
+        sorted: &mut Vec<i64>,
+        group: Option<&Group<'_>>,
+        seg: Interval,
+    ) -> Val {
+        let n = self.n();
+        // Additive ones first: zero events are a number too.
+        let counted = |exact: i128, whole: Option<i128>, at_most: Option<i128>| {
+            if missing.is_nothing() {
+                return Val::exact(Num::int(exact), n);
+            }
+            if let (Some(w), Some(total)) = (missing.whole, whole) {
+                return Val::exact(Num::int(total.max(exact)), w.count.max(n));
+            }
+            let hi = at_most.map_or(Ext::PosInf, |m| Ext::Fin(Num::int(exact + m)));
+            Val::between(Ext::Fin(Num::int(exact)), hi, n, missing.reason())
+        };
+        let count = || {
+            counted(i128::from(n), missing.whole.map(|w| i128::from(w.count)), missing.count.map(i128::from))
+        };
+        let sum = || counted(self.sum, missing.whole.map(|w| w.sum), missing.sum);
+        let per_time = |v: Val| match Num::ratio(1, i128::from(len)) {
+            Some(inverse) => v.arith(crate::lang::hir::Arith::Mul, &Val::exact(inverse, v.samples)),
+            None => Val::unknown(Reason::new(Lack::Few, "the time observed has no length")),
+        };
+        match stat {
+            Stat::Count => return count(),
+            Stat::Rate => return per_time(count()),
+            Stat::Sum => return sum(),
+            Stat::Bytes => {
+                return counted(self.bytes, missing.whole.map(|w| w.bytes), (missing.count == Some(0)).then_some(0));
+            }
+            Stat::Busy => {
+                let Some(group) = group else { return per_time(counted(0, None, missing.sum)) };
+                let exact = union_len(group, seg);
+                let at_most = missing.sum.map(|s| s.min(i128::from(len) - exact).max(0));
+                let at_most = Some(at_most.unwrap_or_else(|| (i128::from(len) - exact).max(0)));
+                return per_time(counted(exact, None, at_most));
+            }
+            Stat::Distinct(field) => {
+                let mut values: Vec<i64> = group
+                    .into_iter()
+                    .flat_map(|g| Engine::inside(g, seg))
+                    .filter_map(|(lane, i)| key::field(lane, i, field))
+                    .collect();
+                values.sort_unstable();
+                values.dedup();
+                return counted(values.len() as i128, None, missing.count.map(i128::from));
+            }
+            _ => {}
+        }
+        if n == 0 && missing.is_nothing() {
+            return Val::nothing();
+        }
+        let enough = if missing.whole.is_some() { missing.whole.map_or(0, |w| w.count).max(n) } else { n };
+        if enough < min_count.max(1) {
+            let lack = if missing.is_nothing() { Lack::Few } else { missing.reason().lack };
+            let more = if missing.is_nothing() { "" } else { " stored" };
+            let text = if lack == Lack::Missing {
+                missing.reason().text.to_string()
+            } else {
+                format!("{n} events{more}, and at least {} are needed", min_count.max(1))
+            };
+            return Val::unknown(Reason::new(lack, text));
+        }
+        match stat {
+            Stat::Avg => sum().arith(crate::lang::hir::Arith::Div, &count()),
+            Stat::Throughput if self.bytes > 0 && missing.is_nothing() => {
+                Num::ratio(self.bytes, self.sum).map_or_else(Val::nothing, |v| Val::exact(v, n))
+            }
+            Stat::Throughput if missing.is_nothing() => Val::nothing(),
+            Stat::Stddev if missing.is_nothing() => Val::exact(Num::int(self.stddev()), n),
+            Stat::Throughput | Stat::Stddev => Val::unknown(missing.reason()),
+            Stat::First | Stat::Last => {
+                if !missing.is_nothing() {
+                    return Val::unknown(missing.reason());
+                }
+                let events = group.into_iter().flat_map(|g| Engine::inside(g, seg)).map(|(l, i)| (l.start[i], l.dur[i]));
+                let found = if stat == Stat::First { events.min() } else { events.max() };
+                found.map_or_else(Val::nothing, |(_, d)| Val::exact(Num::int(d.into()), n))
+            }
+            Stat::Min | Stat::Max | Stat::Pct(..) => self.percentile(stat, missing, sorted),
+            _ => Val::nothing(),
+        }
+    }
+
+    fn percentile(&self, stat: Stat, missing: &Missing, sorted: &mut Vec<i64>) -> Val {
+        let n = self.n();
+        let num = |v: i64| Ext::Fin(Num::int(v.into()));
+        let (p, q) = match stat {
+            Stat::Pct(p, q) => (u64::from(p), u64::from(q.max(1))),
+            Stat::Min => (0, 1),
+            _ => (1, 1),
+        };
+        if missing.is_nothing() && n > 0 {
+            if sorted.is_empty() {
+                sorted.extend_from_slice(&self.durs);
+            }
+            let rank = rank(n, p, q);
+            let value = *sorted.select_nth_unstable(usize::try_from(rank - 1).unwrap_or(0)).1;
+            let mut v = Val::exact(Num::int(value.into()), n);
+            // The rank is an event only from 1/(1-q) events on.
+            v.low_support = matches!(stat, Stat::Pct(..)) && n.saturating_mul(q - p.min(q)) < q;
+            return v;
+        }
+        if let (Some(w), Stat::Min) = (missing.whole, stat) {
+            return Val::exact(Num::int(w.min.into()), w.count);
+        }
+        if let (Some(w), Stat::Max) = (missing.whole, stat) {
+            return Val::exact(Num::int(w.max.into()), w.count);
+        }
+        // The missing ones are somewhere between 0 and `max_dur`: put them all low, then all high.
+        let Some(lost) = missing.count else { return Val::unknown(missing.reason()) };
+        sorted.clear();
+        sorted.extend_from_slice(&self.durs);
+        sorted.sort_unstable();
+        let rank = rank(n + lost, p, q);
+        let at = |k: u64| k.checked_sub(1).and_then(|k| usize::try_from(k).ok()).and_then(|k| sorted.get(k).copied());
+        let low = at(rank.saturating_sub(lost)).unwrap_or(0);
+        let longest = missing.max_dur.or(missing.whole.map(|w| w.max));
+        let high = match longest {
+            // Only those longer than any missing one keep their rank from above.
+            Some(longest) => {
+                let above = sorted.len() - sorted.partition_point(|d| *d <= longest);
+                let from_top = (n + lost) - rank;
+                if from_top < above as u64 { at(n - from_top).map_or(Ext::PosInf, num) } else { num(longest) }
+            }
+            None => at(rank).map_or(Ext::PosInf, num),
+        };
+        Val::between(num(low), high, n, missing.reason())
+    }
+
+    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "a spread, rounded to ns")]
+    fn stddev(&self) -> i128 {
+        let n = self.durs.len() as f64;
+        let mean = self.sum as f64 / n;
+        let var = self.durs.iter().map(|d| (*d as f64 - mean).powi(2)).sum::<f64>() / n;
+        var.sqrt().round() as i128
+    }
+}
+
+/// Nearest rank, from 1: the smallest k with k/n >= p/q.
+fn rank(n: u64, p: u64, q: u64) -> u64 {
+    let k = (u128::from(n) * u128::from(p)).div_ceil(u128::from(q));
+    u64::try_from(k).unwrap_or(n).clamp(1, n.max(1))
+}
+
+/// Time in a segment in which at least one event is in progress.
+fn union_len(group: &Group<'_>, seg: Interval) -> i128 {
+    let mut all: Vec<(i64, i64)> = group
+        .parts
+        .iter()
+        .flat_map(|p| p.iter().map(|i| interval_of(p.lane, i)))
+        .map(|w| (w.start.max(seg.start), w.end.min(seg.end)))
+        .filter(|(a, b)| a < b)
+        .collect();
+    all.sort();
+    let (mut total, mut end) = (0i128, i64::MIN);
+    for (a, b) in all {
+        let from = a.max(end);
+        total += i128::from((b - from).max(0));
+        end = end.max(b);
+    }
+    total
+}
+
+fn interval_of(lane: &Lane, i: usize) -> Interval {
+    lane.interval(i)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(durs: &[i64]) -> Rows {
+        Rows { durs: durs.to_vec(), sum: durs.iter().map(|d| i128::from(*d)).sum(), bytes: 0 }
+    }
+
+    #[test]
+    fn percentiles_are_nearest_rank() {
+        let r = rows(&(1..=100).rev().collect::<Vec<_>>());
+        for (p, q, want) in [(50, 100, 50), (99, 100, 99), (999, 1000, 100), (1, 100, 1)] {
+            let v = r.percentile(Stat::Pct(p, q), &Missing::nothing(), &mut Vec::new());
+            assert_eq!(v.point(), Some(Num::int(want)));
+        }
+    }
+
+    #[test]
+    fn bounds_hold_whatever_was_dropped() {
+        // 100 calls of 1..=100 of which the recorder kept those over 60.
+        let all: Vec<i64> = (1..=100).collect();
+        let kept = rows(&all[60..]);
+        let missing = Missing { count: Some(60), sum: Some(1830), max_dur: Some(75), ..Missing::nothing() };
+        for (p, q) in [(10, 100), (50, 100), (70, 100), (80, 100), (99, 100)] {
+            let truth = *all.iter().nth(usize::try_from(rank(100, p, q) - 1).unwrap()).unwrap();
+            let stat = Stat::Pct(u32::try_from(p).unwrap(), u32::try_from(q).unwrap());
+            let v = kept.percentile(stat, &missing, &mut Vec::new());
+            assert!(v.lo <= Ext::Fin(Num::int(truth.into())), "p{p}: {v:?}");
+            assert!(v.hi >= Ext::Fin(Num::int(truth.into())), "p{p}: {v:?}");
+        }
+        let p99 = kept.percentile(Stat::Pct(99, 100), &missing, &mut Vec::new());
+        assert_eq!(p99.point(), Some(Num::int(99)));
+    }
+}

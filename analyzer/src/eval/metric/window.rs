@@ -1,0 +1,251 @@
+//! Sliding windows: `metric over 1s > x` asks for runs of windows that satisfy a bound.
+
+use super::super::Engine;
+use super::super::key::{self, KeyVal};
+use super::super::logic::{Lack, Reason, Truth};
+use super::super::select::compare;
+use super::super::value::Val;
+use crate::lang::hir::{Base, CmpOp, Metric, MetricKind, Selector, Stat, Window};
+use crate::trace::catalogue::Source;
+use crate::trace::coverage;
+use crate::unit::{Interval, Num};
+
+/// Windows that satisfy a comparison, merged into runs.
+#[derive(Clone, Debug)]
+pub(in crate::eval) struct Runs {
+    /// Whether there is any.
+    pub(in crate::eval) truth: Truth,
+    /// Why it is unknown.
+    pub(in crate::eval) why: Option<Reason>,
+    /// The runs, sorted, disjoint.
+    pub(in crate::eval) runs: Vec<Interval>,
+    /// The best value met.
+    pub(in crate::eval) best: Val,
+}
+
+impl<'t> Engine<'t> {
+    /// Runs of windows in which `metric op bound` holds. `bound` is a point.
+    pub(in crate::eval) fn runs(&self, metric: &Metric, key: KeyVal, op: CmpOp, bound: Num) -> Runs {
+        let unknown =
+            |why: Reason| Runs { truth: Truth::Unknown, why: Some(why.clone()), runs: Vec::new(), best: Val::unknown(why) };
+        let key = key.project(&metric.key);
+        let MetricKind::Stat { sel, stat, segment, over: Some(w) } = &metric.kind else {
+            return unknown(Reason::new(Lack::Partial, "not a windowed metric"));
+        };
+        let Some(seg) = key::segment(self.trace, key, *segment) else {
+            return unknown(Reason::new(Lack::Partial, "there is no such part of the trace"));
+        };
+        if sel.source == Source::Mem && matches!(stat, Stat::Count | Stat::Rate | Stat::Bytes) {
+            if let Some(found) = self.counted_runs(sel, *stat, *w, key, seg, op, bound) {
+                return found;
+            }
+        }
+        let groups = self.groups(sel, &metric.key);
+        let group = Self::group_of(&groups, key);
+        let missing = self.missing(sel, key, seg);
+        if let Some(why) = group.and_then(|g| g.uncertain.clone()) {
+            return unknown(why);
+        }
+        let mut events: Vec<(i64, i64, i64)> = group
+            .into_iter()
+            .flat_map(|g| Self::inside(g, seg))
+            .map(|(l, i)| (l.start[i], l.dur[i], l.bytes.get(i).copied().unwrap_or(0)))
+            .collect();
+        events.sort_unstable();
+        let mut out = slide(&events, *stat, metric.min_count, *w, seg, op, bound);
+        // More events than the rows show can only add to a sum: a bound from below stays proven.
+        let additive = matches!(stat, Stat::Count | Stat::Rate | Stat::Sum | Stat::Bytes);
+        let grows = additive && matches!(op, CmpOp::Gt | CmpOp::Ge);
+        if !missing.is_nothing() && !(grows && out.truth == Truth::True) {
+            return unknown(missing.reason());
+        }
+        if out.truth == Truth::False && events.is_empty() {
+            out.best = if additive { Val::exact(Num::ZERO, 0) } else { Val::nothing() };
+        }
+        out
+    }
+
+    /// Events that never become rows: the buckets of the aggregates are the windows.
+    #[expect(clippy::too_many_arguments, reason = "one call site")]
+    fn counted_runs(
+        &self,
+        sel: &Selector,
+        stat: Stat,
+        w: Window,
+        key: KeyVal,
+        seg: Interval,
+        op: CmpOp,
+        bound: Num,
+    ) -> Option<Runs> {
+        let Base::Ops(ops) = &sel.base else { return None };
+        if !sel.filters.is_empty() || key.op().is_some() || key.thread().is_some() {
+            return None;
+        }
+        let mut buckets: std::collections::BTreeMap<(i64, i64), (u64, i128)> = std::collections::BTreeMap::new();
+        let mut any = false;
+        for p in self.names.members(self.trace, key) {
+            for &o in ops {
+                let Some(c) = coverage::counted(self.trace, p, o) else { continue };
+                any = true;
+                // Fine buckets if the window can hold them and they are there, else minutes.
+                let list = if c.fives.is_empty() { &c.minutes } else { &c.fives };
+                for b in list {
+                    let slot = buckets.entry((b.start, b.len)).or_default();
+                    slot.0 += b.count;
+                    slot.1 += b.bytes;
+                }
+            }
+        }
+        if !any {
+            return None;
+        }
+        let coarse = buckets.keys().map(|k| k.1).max().unwrap_or(0);
+        if coarse > w.len_ns {
+            let text = format!("counted in steps of {} only", crate::unit::show_dur(coarse));
+            let why = Reason::new(Lack::Partial, text);
+            return Some(Runs { truth: Truth::Unknown, why: Some(why.clone()), runs: Vec::new(), best: Val::unknown(why) });
+        }
+        // Each bucket is one event of its weight; a window is as many buckets as it holds.
+        let list: Vec<((i64, i64), (u64, i128))> = buckets.into_iter().collect();
+        let mut runs: Vec<Interval> = Vec::new();
+        let mut best: Option<Num> = None;
+        for (i, ((start, _), _)) in list.iter().enumerate() {
+            let end = start.saturating_add(w.len_ns);
+            let inside = list[i..].iter().take_while(|((s, l), _)| s + l <= end);
+            let (n, bytes) = inside.fold((0u64, 0i128), |acc, (_, (n, b))| (acc.0 + n, acc.1 + b));
+            let raw = if stat == Stat::Bytes { bytes } else { i128::from(n) };
+            let value = if stat == Stat::Rate { Num::ratio(raw, i128::from(w.len_ns)) } else { Some(Num::int(raw)) };
+            let Some(value) = value else { continue };
+            let window = Interval::new(*start, end);
+            if window.overlap(seg) == 0 {
+                continue;
+            }
+            if best.is_none_or(|b| better(value, b, op)) {
+                best = Some(value);
+            }
+            if compare(value, op, bound) {
+                push_run(&mut runs, Interval::new(window.start.max(seg.start), window.end.min(seg.end)));
+            }
+        }
+        Some(Runs {
+            truth: Truth::of(!runs.is_empty()),
+            why: None,
+            runs,
+            best: best.map_or_else(Val::nothing, |b| Val::exact(b, list.len() as u64)),
+        })
+    }
+}
+
+fn better(a: Num, b: Num, op: CmpOp) -> bool {
+    if matches!(op, CmpOp::Lt | CmpOp::Le) { a < b } else { a > b }
+}
+
+fn push_run(runs: &mut Vec<Interval>, w: Interval) {
+    match runs.last_mut() {
+        Some(last) if w.start <= last.end => last.end = last.end.max(w.end),
+        _ => runs.push(w),
+    }
+}
+
+/// Slides over events sorted by start. Additive statistics with a bound from below slide exactly: a
+/// window that holds most starts at an event. Others move in steps.
+fn slide(
+    events: &[(i64, i64, i64)],
+    stat: Stat,
+    min_count: u64,
+    w: Window,
+    seg: Interval,
+    op: CmpOp,
+    bound: Num,
+) -> Runs {
+    let additive = matches!(stat, Stat::Count | Stat::Rate | Stat::Sum | Stat::Bytes);
+    let exact = additive && matches!(op, CmpOp::Gt | CmpOp::Ge) && w.every_ns * 10 == w.len_ns;
+    let mut runs = Vec::new();
+    let mut best: Option<Num> = None;
+    let mut samples = 0;
+    let mut judge = |from: i64, window: &[(i64, i64, i64)], prefix: Option<i128>| {
+        let Some(v) = window_stat(window, stat, min_count, w, prefix) else { return };
+        samples += 1;
+        if best.is_none_or(|b| better(v, b, op)) {
+            best = Some(v);
+        }
+        if compare(v, op, bound) {
+            push_run(&mut runs, Interval::new(from, from.saturating_add(w.len_ns).min(seg.end)));
+        }
+    };
+    if exact {
+        let weight = |e: &(i64, i64, i64)| match stat {
+            Stat::Sum => i128::from(e.1),
+            Stat::Bytes => i128::from(e.2),
+            _ => 1,
+        };
+        let (mut end, mut sum) = (0, 0i128);
+        for i in 0..events.len() {
+            while end < events.len() && events[end].0 < events[i].0.saturating_add(w.len_ns) {
+                sum += weight(&events[end]);
+                end += 1;
+            }
+            judge(events[i].0, &events[i..end], Some(sum));
+            sum -= weight(&events[i]);
+        }
+    } else if w.every_ns > 0 {
+        let (mut a, mut b) = (0, 0);
+        let mut from = seg.start;
+        while from.saturating_add(w.len_ns) <= seg.end {
+            while a < events.len() && events[a].0 < from {
+                a += 1;
+            }
+            b = b.max(a);
+            while b < events.len() && events[b].0 < from + w.len_ns {
+                b += 1;
+            }
+            judge(from, &events[a..b], None);
+            from += w.every_ns;
+        }
+    }
+    Runs {
+        truth: Truth::of(!runs.is_empty()),
+        why: None,
+        best: best.map_or_else(Val::nothing, |b| Val::exact(b, samples)),
+        runs,
+    }
+}
+
+fn window_stat(events: &[(i64, i64, i64)], stat: Stat, min_count: u64, w: Window, sum: Option<i128>) -> Option<Num> {
+    let n = events.len() as i128;
+    let total = |f: fn(&(i64, i64, i64)) -> i64| sum.unwrap_or_else(|| events.iter().map(|e| i128::from(f(e))).sum());
+    match stat {
+        Stat::Count => Some(Num::int(n)),
+        Stat::Rate => Num::ratio(n, i128::from(w.len_ns)),
+        Stat::Sum => Some(Num::int(total(|e| e.1))),
+        Stat::Bytes => Some(Num::int(total(|e| e.2))),
+        _ if n == 0 || n < i128::from(min_count) => None,
+        Stat::Avg => Num::ratio(events.iter().map(|e| i128::from(e.1)).sum(), n),
+        Stat::Min => events.iter().map(|e| e.1).min().map(|v| Num::int(v.into())),
+        Stat::Max => events.iter().map(|e| e.1).max().map(|v| Num::int(v.into())),
+        Stat::Pct(p, q) => {
+            let mut durs: Vec<i64> = events.iter().map(|e| e.1).collect();
+            let k = (durs.len() as u64 * u64::from(p)).div_ceil(u64::from(q.max(1))).clamp(1, durs.len() as u64);
+            let k = usize::try_from(k - 1).ok()?;
+            Some(Num::int((*durs.select_nth_unstable(k).1).into()))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn additive_windows_slide_exactly() {
+        // Eleven events within 10 ns, but never eleven in a window aligned to steps of 10.
+        let events: Vec<(i64, i64, i64)> = (95..106).map(|t| (t, 1, 0)).collect();
+        let w = Window { len_ns: 20, every_ns: 2 };
+        let seg = Interval::new(0, 1000);
+        let got = slide(&events, Stat::Count, 0, w, seg, CmpOp::Ge, Num::int(11));
+        assert_eq!(got.runs, [Interval::new(95, 115)]);
+        let got = slide(&events, Stat::Count, 0, w, seg, CmpOp::Ge, Num::int(12));
+        assert_eq!((got.truth, got.best.point()), (Truth::False, Some(Num::int(11))));
+    }
+}

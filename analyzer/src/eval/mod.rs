@@ -1,0 +1,165 @@
+//! Evaluation: rules against a trace in memory. Does no I/O and cannot fail on good input.
+//!
+//! Metrics are computed once for all rules and keys ([`metric`]), from selections that rules share
+//! ([`select`]); conditions are judged with three values ([`cond`], [`logic`]); what holds is joined
+//! in time ([`join`]), becomes diagnoses ([`outcome`]) and is ranked ([`rank`]).
+
+mod cond;
+mod derive;
+mod fold;
+pub mod harness;
+mod join;
+mod key;
+mod logic;
+mod metric;
+mod outcome;
+mod rank;
+mod select;
+mod stored;
+mod value;
+
+use std::sync::Mutex;
+
+use rayon::prelude::*;
+use rustc_hash::FxHashMap;
+
+use crate::diagnosis::Analysis;
+use crate::lang::hir::{Filter, MetricId, MetricKind, Program, Selector};
+use crate::trace::catalogue::{Key, Op};
+use crate::trace::{ThreadIdx, Trace};
+use crate::unit::Num;
+use key::{KeyVal, Names};
+use metric::Cell;
+use select::Groups;
+
+/// How to judge.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// Judge only processes with this id; facts of whole nodes are judged all the same.
+    pub pid: Option<i64>,
+}
+
+/// Values of the metrics that a filter names; `None` where there is nothing to measure.
+type Thresholds = FxHashMap<MetricId, Option<Num>>;
+
+/// What is computed from the trace before rules look at it.
+#[derive(Debug, Default)]
+struct Prepared {
+    derived: derive::Derived,
+    since_sync: FxHashMap<(ThreadIdx, Op), Vec<u32>>,
+    run_state: Vec<bool>,
+}
+
+/// Selections by selector and key.
+type Cache<'t> = FxHashMap<(Selector, Vec<Key>), Groups<'t>>;
+
+/// One trace, one program, and what has been computed of them so far.
+struct Engine<'t> {
+    trace: &'t Trace,
+    program: &'t Program,
+    prepared: &'t Prepared,
+    names: Names,
+    cache: Mutex<Cache<'t>>,
+    /// By metric: values of the keys that have events of it.
+    values: Vec<FxHashMap<KeyVal, Cell>>,
+    pid: Option<i64>,
+}
+
+/// Judges every rule of the program on the trace.
+///
+/// Runs on the current rayon pool; the result does not depend on the number of its threads.
+pub fn analyze(program: &Program, trace: &Trace, options: Options) -> Analysis {
+    let selectors = selectors(program);
+    let prepared = Prepared::new(trace, &selectors);
+    let mut engine = Engine {
+        trace,
+        program,
+        prepared: &prepared,
+        names: Names::new(trace),
+        cache: Mutex::default(),
+        values: vec![FxHashMap::default(); program.metrics.len()],
+        pid: options.pid,
+    };
+    // Metrics that only severities and messages name are computed for the keys that fire.
+    engine.compute(&condition_metrics(program));
+    let judged: Vec<outcome::Outcome> = program.rules.par_iter().map(|r| engine.outcome(r)).collect();
+    let mut analysis = Analysis { traces: outcome::summaries(&engine), ..Analysis::default() };
+    for o in judged {
+        analysis.rules.push(o.result);
+        analysis.near_misses.extend(o.near);
+        analysis.diagnoses.extend(o.diagnoses);
+    }
+    rank::rank(program, &mut analysis);
+    analysis.stored = stored::compare(&engine, &analysis.diagnoses);
+    analysis
+}
+
+impl Prepared {
+    fn new(trace: &Trace, selectors: &[Selector]) -> Self {
+        let mut out = Self::default();
+        for sel in selectors {
+            derive::add(trace, &mut out.derived, sel);
+        }
+        if selectors.iter().any(|s| s.filters.iter().any(select::uses_since_sync)) {
+            out.since_sync = derive::since_sync(trace);
+        }
+        out.run_state = (0u32..)
+            .take(trace.threads.len())
+            .map(|t| derive::run_state_known(trace, ThreadIdx(t)))
+            .collect();
+        out
+    }
+}
+
+/// Every selector of a program, in its order.
+fn selectors(program: &Program) -> Vec<Selector> {
+    let mut out = Vec::new();
+    for m in &program.metrics {
+        match &m.kind {
+            MetricKind::Stat { sel, .. } | MetricKind::Share { sel, .. } | MetricKind::Trend { sel, .. } => {
+                out.push(sel.clone());
+            }
+            MetricKind::Covered { a, b, .. } | MetricKind::Lift { a, b, .. } => out.extend([a.clone(), b.clone()]),
+            MetricKind::System { .. } | MetricKind::Fact(_) => {}
+        }
+    }
+    for rule in &program.rules {
+        for c in fold::conditions(rule) {
+            fold::cond_selectors(c, &mut out);
+        }
+    }
+    out
+}
+
+/// Metrics that decide whether a rule fires, and those that these depend on, by id.
+fn condition_metrics(program: &Program) -> Vec<MetricId> {
+    let mut ids = Vec::new();
+    for rule in &program.rules {
+        fold::cond_metrics(&rule.cond, &mut ids);
+    }
+    let mut seen = vec![false; program.metrics.len()];
+    while let Some(id) = ids.pop() {
+        if std::mem::replace(&mut seen[id.0 as usize], true) {
+            continue;
+        }
+        let m = &program.metrics[id.0 as usize];
+        let filters: Vec<&Filter> = match &m.kind {
+            MetricKind::Stat { sel, .. } | MetricKind::Share { sel, .. } | MetricKind::Trend { sel, .. } => {
+                sel.filters.iter().collect()
+            }
+            MetricKind::Covered { a, b, .. } | MetricKind::Lift { a, b, .. } => {
+                a.filters.iter().chain(&b.filters).collect()
+            }
+            _ => Vec::new(),
+        };
+        for f in filters {
+            select::metrics_of_filter(f, &mut ids);
+        }
+    }
+    (0u32..).zip(seen).filter(|(_, s)| *s).map(|(i, _)| MetricId(i)).collect()
+}
+
+/// Everything a rule can show: used to decide what to read.
+pub fn all_selectors(program: &Program) -> Vec<Selector> {
+    selectors(program)
+}

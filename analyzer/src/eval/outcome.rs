@@ -1,0 +1,845 @@
+//! From judged keys to diagnoses: severity, message, proof, factors, and what nearly fired.
+
+use rayon::prelude::*;
+
+use super::cond::{Joined, first_metric, keys_of};
+use super::fold;
+use super::join::{self, Wit};
+use super::key::{self, KeyVal};
+use super::logic::{Lack, Reason, Truth};
+use super::metric::{Mode, SHIFTS};
+use super::rank;
+use super::value::{Ext, Val};
+use super::Engine;
+use crate::diagnosis::{
+    Diagnosis, Evidence, Factors, GpuProcess, Link, MAX_WITNESSES, Measured, NearMiss, RuleResult, Severity, Status,
+    TraceSummary, Witness,
+};
+use crate::lang::hir::{
+    Base, CmpOp, Cond, Filter, Metric, MetricId, MetricKind, Part, Rule, Scope, Selector, Stat, Template, Value,
+};
+use crate::trace::catalogue::{Anchor, DIRECTIONS, Field, Key, Source};
+use crate::trace::model::{Stored, flag, preemptor};
+use crate::trace::{Lane, Trace};
+use crate::unit::{Dim, Interval, Num, Style, show, show_dur};
+
+/// Nearer than this (thousandths) counts as a near miss.
+const NEAR: u32 = 500;
+
+/// What a rule came to.
+pub(super) struct Outcome {
+    pub(super) result: RuleResult,
+    pub(super) diagnoses: Vec<Diagnosis>,
+    pub(super) near: Option<NearMiss>,
+}
+
+impl<'t> Engine<'t> {
+    /// Judges a rule for all its keys.
+    pub(super) fn outcome(&self, rule: &Rule) -> Outcome {
+        let keys = self.rule_keys(rule);
+        let judged: Vec<(KeyVal, Truth, Option<Reason>)> = keys
+            .par_iter()
+            .map(|&key| {
+                let j = self.judge(rule, &rule.cond, key);
+                (key, j.truth, j.why)
+            })
+            .collect();
+        let mut excepted = 0usize;
+        let diagnoses: Vec<Diagnosis> = judged
+            .par_iter()
+            .filter(|(_, t, _)| *t == Truth::True)
+            .map(|(key, _, _)| {
+                let except = rule.excepts.iter().any(|(_, c)| self.judge(rule, c, *key).truth == Truth::True);
+                (!except).then(|| self.diagnosis(rule, *key))
+            })
+            .collect::<Vec<_>>()
+            .into_iter()
+            .filter_map(|d| {
+                excepted += usize::from(d.is_none());
+                d
+            })
+            .collect();
+        let unknown: Vec<&Reason> =
+            judged.iter().filter(|(_, t, _)| *t == Truth::Unknown).filter_map(|(_, _, w)| w.as_ref()).collect();
+        let n_unknown = judged.iter().filter(|(_, t, _)| *t == Truth::Unknown).count();
+        let few = unknown.iter().filter(|r| r.lack == Lack::Few).count();
+        let decided = judged.len() - n_unknown;
+        let (status, reason) = if !diagnoses.is_empty() {
+            (Status::Fired, String::new())
+        } else if keys.is_empty() {
+            self.nothing_to_judge(rule)
+        } else if n_unknown > few || (decided == 0 && n_unknown > 0) {
+            let worst = unknown.iter().min().map_or("", |r| &r.text);
+            let missing = unknown.iter().any(|r| r.lack == Lack::Missing);
+            let of = if judged.len() > 1 { format!(" ({n_unknown} of {} judged)", judged.len()) } else { String::new() };
+            (if missing { Status::NotApplicable } else { Status::Unknown }, format!("{worst}{of}"))
+        } else if excepted > 0 {
+            (Status::Quiet, format!("{excepted} known exceptions"))
+        } else {
+            (Status::Quiet, String::new())
+        };
+        let near = if diagnoses.is_empty() {
+            let candidates = judged.iter().filter_map(|(key, _, _)| self.near_miss(rule, *key));
+            candidates.filter(|n| n.nearness >= NEAR).max_by(|a, b| {
+                a.nearness.cmp(&b.nearness).then_with(|| b.key.cmp(&a.key))
+            })
+        } else {
+            None
+        };
+        let result = RuleResult {
+            id: rule.id.clone(),
+            name: rule.name.clone(),
+            title: rule.title.clone(),
+            file: self.program.files.get(rule.file.0 as usize).map(|f| f.name.clone()).unwrap_or_default(),
+            status,
+            reason,
+            keys: (judged.len(), n_unknown),
+        };
+        Outcome { result, diagnoses, near }
+    }
+
+    /// Keys for which the rule has something to judge, sorted.
+    fn rule_keys(&self, rule: &Rule) -> Vec<KeyVal> {
+        let trace = self.trace;
+        let mut keys: Vec<KeyVal> = Vec::new();
+        if rule.key == [Key::Node] {
+            for (n, node) in (0u16..).zip(&trace.nodes) {
+                if node.observed.is_some() {
+                    keys.push(KeyVal::of_node(crate::trace::NodeIdx(n)));
+                }
+            }
+            return keys;
+        }
+        let mut ids = Vec::new();
+        fold::cond_metrics(&rule.cond, &mut ids);
+        for id in ids {
+            let m = &self.program.metrics[id.0 as usize];
+            let sel = match &m.kind {
+                MetricKind::Stat { sel, .. } | MetricKind::Share { sel, .. } | MetricKind::Trend { sel, .. } => sel,
+                MetricKind::Covered { a, .. } | MetricKind::Lift { a, .. } => a,
+                MetricKind::System { .. } | MetricKind::Fact(_) => continue,
+            };
+            if m.key == rule.key {
+                keys.extend(self.groups(sel, &m.key).iter().map(|g| g.key));
+            }
+        }
+        let mut sels = Vec::new();
+        fold::cond_selectors(&rule.cond, &mut sels);
+        for sel in sels {
+            let k = keys_of(rule, &sel);
+            if k == rule.key {
+                keys.extend(self.groups(&sel, &k).iter().map(|g| g.key));
+            }
+        }
+        keys.sort_unstable();
+        keys.dedup();
+        if let Some(pid) = self.pid {
+            keys.retain(|k| k.process().is_none_or(|p| trace.process(p).pid == pid));
+        }
+        keys
+    }
+
+    /// No key at all: is that because nothing was observed, or because nothing happened?
+    fn nothing_to_judge(&self, rule: &Rule) -> (Status, String) {
+        if self.trace.nodes.iter().all(|n| n.observed.is_none()) {
+            return (Status::NotApplicable, "the trace holds no events".into());
+        }
+        let mut ids = Vec::new();
+        fold::cond_metrics(&rule.cond, &mut ids);
+        let mut sels: Vec<Selector> = Vec::new();
+        fold::cond_selectors(&rule.cond, &mut sels);
+        for id in ids {
+            match &self.program.metrics[id.0 as usize].kind {
+                MetricKind::Stat { sel, .. } | MetricKind::Share { sel, .. } | MetricKind::Trend { sel, .. } => {
+                    sels.push(sel.clone());
+                }
+                MetricKind::Covered { a, .. } | MetricKind::Lift { a, .. } => sels.push(a.clone()),
+                _ => {}
+            }
+        }
+        let mut why: Option<Reason> = None;
+        for (n, node) in (0u16..).zip(&self.trace.nodes) {
+            let Some(observed) = node.observed else { continue };
+            for sel in &sels {
+                let m = self.missing(sel, KeyVal::of_node(crate::trace::NodeIdx(n)), observed);
+                if !m.is_nothing() {
+                    let r = m.reason();
+                    why = Some(why.map_or_else(|| r.clone(), |w| w.min(r)));
+                }
+            }
+        }
+        match why {
+            Some(r) if r.lack == Lack::Missing => (Status::NotApplicable, r.text.to_string()),
+            Some(r) => (Status::Unknown, r.text.to_string()),
+            None => (Status::Quiet, "nothing of the kind happened".into()),
+        }
+    }
+
+    fn diagnosis(&self, rule: &Rule, key: KeyVal) -> Diagnosis {
+        let trace = self.trace;
+        let severity = rule
+            .severity
+            .iter()
+            .find(|(_, c)| c.as_ref().is_none_or(|c| self.judge(rule, c, key).truth == Truth::True))
+            .map_or(Severity::Medium, |(s, _)| *s);
+        let joins = self.joins(rule, &rule.cond, key);
+        let life = key::life(trace, key).unwrap_or_default();
+        let mut evidence = Vec::new();
+        let mut hulls: Vec<Interval> = Vec::new();
+        let (mut low_support, mut inexact) = (false, false);
+        for c in fold::conjuncts(&rule.cond) {
+            let wits = joins
+                .iter()
+                .find_map(|(terms, j)| terms.iter().position(|t| std::ptr::eq(t, c)).map(|n| j.terms[n].clone()))
+                .or_else(|| self.witnesses(rule, c, key));
+            if let Some(w) = &wits {
+                hulls.extend(w.iter().map(|w| w.when));
+            }
+            let e = self.evidence(rule, c, key, wits, &mut low_support, &mut inexact);
+            evidence.extend(e);
+        }
+        let incidents = if joins.is_empty() { 1 } else { joins.iter().map(|(_, j)| j.incidents.len()).max().unwrap_or(1) };
+        let when = hulls.iter().copied().reduce(Interval::hull).unwrap_or(life);
+        let (impact_ns, time_lost) = self.impact(rule, key, life);
+        let link = joins.iter().filter_map(|(_, j)| j.link).max().or_else(|| self.covered_link(&rule.cond));
+        let chance = joins.iter().map(|(_, j)| j.chance).max().unwrap_or(0).max(self.covered_chance(&rule.cond, key));
+        let node = trace.node(key.node());
+        let lost = node.losses.as_ref().is_some_and(|l| l.iter().any(|l| l.lost > 0));
+        let factors = Factors {
+            severity: rank::weight(severity),
+            data_quality: match (&node.stored, inexact) {
+                (_, true) => 700,
+                (Stored::Selected(_), false) => 850,
+                _ if lost => 900,
+                _ => 1000,
+            },
+            support: if low_support { 700 } else { 1000 },
+            link: match link {
+                None | Some(Link::Thread) => 1000,
+                Some(Link::Process) => 500,
+                Some(Link::Node) => 250,
+            },
+            evidence: 1000 - chance.min(1000),
+            time_lost,
+        };
+        let texts = |list: &[(Template, Option<Cond>)]| -> Vec<String> {
+            list.iter()
+                .filter(|(_, c)| c.as_ref().is_none_or(|c| self.judge(rule, c, key).truth == Truth::True))
+                .map(|(t, _)| self.render(t, key))
+                .collect()
+        };
+        let message = texts(&rule.messages).into_iter().next().unwrap_or_else(|| said(&evidence));
+        Diagnosis {
+            rank: 0,
+            rule: rule.name.clone(),
+            rule_id: rule.id.clone(),
+            title: rule.title.clone(),
+            severity,
+            score: rank::score(&factors),
+            confidence: rank::confidence(&factors),
+            factors,
+            impact_ns,
+            key: key::values(trace, key),
+            link,
+            when: Interval::new(when.start.max(life.start.min(when.start)), when.end),
+            incidents,
+            message,
+            explanation: rule.about.clone(),
+            refuted_by: rule.refuted_by.clone(),
+            fixes: texts(&rule.fixes),
+            evidence,
+            explains: Vec::new(),
+            explained_by: None,
+            refs: rule.refs.clone(),
+        }
+    }
+
+    /// The `within` groups of a condition that hold, with their terms.
+    fn joins<'c>(&self, rule: &Rule, c: &'c Cond, key: KeyVal) -> Vec<(&'c [Cond], Joined<'t>)> {
+        match c {
+            Cond::Within { terms, within_ns, .. } => {
+                self.join(rule, terms, *within_ns, key, true).1.map(|j| (terms.as_slice(), j)).into_iter().collect()
+            }
+            Cond::And(l) | Cond::Or(l) => l.iter().flat_map(|c| self.joins(rule, c, key)).collect(),
+            Cond::Unless(a, _) => self.joins(rule, a, key),
+            _ => Vec::new(),
+        }
+    }
+
+    /// `covered(A, B) > x` and `>= x` of a condition: these name a cause.
+    fn proofs<'c>(&'c self, c: &'c Cond) -> Vec<&'c Metric> {
+        match c {
+            Cond::Compare { op: CmpOp::Gt | CmpOp::Ge, left, .. } => first_metric(left)
+                .map(|m| &self.program.metrics[m.0 as usize])
+                .filter(|m| matches!(m.kind, MetricKind::Covered { .. }))
+                .into_iter()
+                .collect(),
+            Cond::And(l) | Cond::Within { terms: l, .. } => l.iter().flat_map(|c| self.proofs(c)).collect(),
+            Cond::Unless(a, _) => self.proofs(a),
+            _ => Vec::new(),
+        }
+    }
+
+    fn covered_link(&self, c: &Cond) -> Option<Link> {
+        // Demand (open requests) is context, not a cause: it does not weaken the link.
+        let scopes = self.proofs(c).into_iter().filter_map(|m| match &m.kind {
+            MetricKind::Covered { b, scope, .. } if b.source != Source::Request => Some(*scope),
+            _ => None,
+        });
+        scopes.max().map(|s| match s {
+            Scope::Thread => Link::Thread,
+            Scope::Process => Link::Process,
+            Scope::Node => Link::Node,
+        })
+    }
+
+    /// How often a circular shift covers as much, thousandths; the worst of all proofs.
+    fn covered_chance(&self, c: &Cond, key: KeyVal) -> u32 {
+        let one = |m: &Metric| -> Option<u32> {
+            let MetricKind::Covered { a, b, scope, segment } = &m.kind else { return None };
+            if b.source == Source::Request {
+                return None;
+            }
+            let k = key.project(&m.key);
+            let groups = self.groups(a, &m.key);
+            let group = Self::group_of(&groups, k)?;
+            let seg = key::segment(self.trace, k, *segment)?;
+            let shifted = self.proof(group, b, *scope, seg, k).ok()?.shifted();
+            u32::try_from(shifted.as_good * 1000 / SHIFTS).ok()
+        };
+        self.proofs(c).into_iter().filter_map(one).max().unwrap_or(0)
+    }
+
+    /// Time lost and its share of the key's life (thousandths).
+    fn impact(&self, rule: &Rule, key: KeyVal, life: Interval) -> (i64, u32) {
+        let lost = match &rule.impact {
+            Some(v) => match self.value(v, key, Mode::All).lo {
+                Ext::Fin(n) => i64::try_from(n.floor()).unwrap_or(i64::MAX).max(0),
+                _ => 0,
+            },
+            None => {
+                let conj = fold::conjuncts(&rule.cond);
+                let first = conj.iter().find_map(|c| {
+                    let sel = self.symptom(c)?;
+                    Some((sel, self.witnesses(rule, c, key)?))
+                });
+                first.map_or(0, |((sel, keys), wits)| {
+                    let usual = self.usual(&sel, key.project(&keys), &keys);
+                    wits.iter().map(|w| (w.when.overlap(life) - usual).max(0)).fold(0i64, i64::saturating_add)
+                })
+            }
+        };
+        let lost = lost.min(life.len());
+        let share = if life.is_empty() { 0 } else { i128::from(lost) * 1000 / i128::from(life.len()) };
+        (lost, u32::try_from(share).unwrap_or(1000))
+    }
+
+    /// The selection that a conjunct speaks of, if its events last.
+    fn symptom(&self, c: &Cond) -> Option<(Selector, Vec<Key>)> {
+        match c {
+            Cond::Exists { sel, .. } | Cond::State { sel, .. } => {
+                Some((sel.clone(), vec![Key::Node, Key::Pid]))
+            }
+            Cond::Compare { left, .. } => {
+                let m = &self.program.metrics[first_metric(left)?.0 as usize];
+                match &m.kind {
+                    MetricKind::Stat { sel, stat, over: None, .. } if stat.is_distribution() => {
+                        Some((sel.clone(), m.key.clone()))
+                    }
+                    MetricKind::Covered { a, .. } => Some((a.clone(), m.key.clone())),
+                    _ => None,
+                }
+            }
+            _ => None,
+        }
+    }
+
+    fn evidence(
+        &self,
+        rule: &Rule,
+        c: &Cond,
+        key: KeyVal,
+        wits: Option<Vec<Wit<'t>>>,
+        low_support: &mut bool,
+        inexact: &mut bool,
+    ) -> Option<Evidence> {
+        let n_witnesses = wits.as_ref().map_or(0, |w| w.len() as u64);
+        let shown = wits.unwrap_or_default();
+        match c {
+            Cond::Compare { op, left, right, dim, .. } => {
+                let windowed = self.windowed(*op, left, right);
+                let (l, r) = match windowed {
+                    Some((m, op, bound)) => {
+                        (self.window_runs(m, op, bound, key).best, self.value(bound, key, Mode::All))
+                    }
+                    None => {
+                        let (l, r) = (self.value(left, key, Mode::All), self.value(right, key, Mode::All));
+                        if l.compare(*op, &r) == Truth::Unknown {
+                            *inexact = true;
+                            (self.value(left, key, Mode::Windows), self.value(right, key, Mode::Windows))
+                        } else {
+                            *inexact |= l.point().is_none() || r.point().is_none();
+                            (l, r)
+                        }
+                    }
+                };
+                *low_support |= l.low_support || r.low_support;
+                let metric = windowed
+                    .map(|w| w.0)
+                    .or_else(|| first_metric(left).or_else(|| first_metric(right)).map(|m| &self.program.metrics[m.0 as usize]));
+                let layer = metric.map_or("TRACE", |m| source_of(m).layer());
+                Some(Evidence {
+                    layer,
+                    text: self.words(c),
+                    metric: self.words_of(left),
+                    value: l.measured(),
+                    dim: *dim,
+                    style: metric.map_or(Style::Auto, style_of),
+                    relation: op.text().into(),
+                    threshold: Some(r.measured()),
+                    samples: l.samples,
+                    n_witnesses,
+                    witnesses: self.pick(shown, metric.map(selector_of).and_then(|s| s.cloned()).as_ref()),
+                })
+            }
+            Cond::Exists { sel, .. } => Some(Evidence {
+                layer: sel.source.layer(),
+                text: self.words(c),
+                metric: self.words_of_sel(sel),
+                value: Measured::Exact(Num::int(n_witnesses.into())),
+                dim: Dim::NONE,
+                style: Style::Auto,
+                relation: "exists".into(),
+                threshold: None,
+                samples: n_witnesses,
+                n_witnesses,
+                witnesses: self.pick(shown, Some(sel)),
+            }),
+            Cond::State { sel, op, bound, .. } => {
+                let total: i128 = shown.iter().map(|w| i128::from(w.when.len())).sum();
+                Some(Evidence {
+                    layer: sel.source.layer(),
+                    text: self.words(c),
+                    metric: self.words_of_sel(sel),
+                    value: Measured::Exact(Num::int(total)),
+                    dim: Dim::TIME,
+                    style: Style::Auto,
+                    relation: op.text().into(),
+                    threshold: Some(self.value(bound, key, Mode::All).measured()),
+                    samples: n_witnesses,
+                    n_witnesses,
+                    witnesses: self.pick(shown, Some(sel)),
+                })
+            }
+            Cond::Or(list) => {
+                let held = list.iter().find(|c| self.judge(rule, c, key).truth == Truth::True)?;
+                let wits = self.witnesses(rule, held, key);
+                match held {
+                    Cond::And(_) | Cond::Within { .. } => {
+                        let first = fold::conjuncts(held).into_iter().next()?;
+                        let w = self.witnesses(rule, first, key);
+                        self.evidence(rule, first, key, w, low_support, inexact)
+                    }
+                    _ => self.evidence(rule, held, key, wits, low_support, inexact),
+                }
+            }
+            Cond::Not(inner) => {
+                let mut e = self.evidence(rule, inner, key, None, low_support, inexact)?;
+                e.text = format!("not {}", e.text);
+                e.relation = format!("not {}", e.relation);
+                Some(e)
+            }
+            Cond::And(_) | Cond::Within { .. } | Cond::Unless(..) => None,
+        }
+    }
+
+    /// The longest witnesses, in time order.
+    fn pick(&self, mut wits: Vec<Wit<'t>>, sel: Option<&Selector>) -> Vec<Witness> {
+        wits.sort_by_key(|w| (std::cmp::Reverse(w.when.len()), w.when.start, w.thread));
+        wits.truncate(MAX_WITNESSES);
+        wits.sort_by_key(|w| (w.when, w.thread));
+        wits.into_iter().map(|w| self.witness(&w, sel)).collect()
+    }
+
+    fn witness(&self, w: &Wit<'t>, sel: Option<&Selector>) -> Witness {
+        let thread = w.thread.map(|t| self.trace.thread(t));
+        let op = match (sel.map(|s| &s.base), w.event) {
+            (Some(Base::State(s)), _) => s.name().to_owned(),
+            (Some(Base::Gap(_)), _) => "no call".to_owned(),
+            (Some(Base::DrainedGap(_)), _) => "queue empty".to_owned(),
+            (Some(Base::Slump(_)), _) => "slump".to_owned(),
+            (Some(Base::BusySeconds), _) => "busy".to_owned(),
+            (_, Some((lane, _))) => match lane.op.def().anchor {
+                Anchor::Derived => format!("{}.{}", lane.op.def().source.name(), lane.op.def().name),
+                _ => lane.op.def().name.to_owned(),
+            },
+            (_, None) => "window".to_owned(),
+        };
+        let single = self.trace.files.len() == 1;
+        let row = w.event.and_then(|(l, i)| l.row.get(i)).filter(|_| single).map(|r| u64::from(*r) + self.row_base());
+        // Requests and the like belong to a node, not to a thread.
+        let real = thread.filter(|t| self.trace.process(t.process).pid != 0);
+        Witness {
+            when: w.when,
+            tid: real.map(|t| t.tid),
+            thread: real.map(|t| t.name.clone()).unwrap_or_default(),
+            op,
+            detail: w.event.map(|(l, i)| self.detail(l, i)).unwrap_or_default(),
+            row,
+        }
+    }
+
+    fn row_base(&self) -> u64 {
+        self.trace.files.first().map_or(0, |f| f.first_row)
+    }
+
+    fn detail(&self, lane: &Lane, i: usize) -> String {
+        let mut out: Vec<String> = Vec::new();
+        if let Some(name) = lane.name.get(i).filter(|n| !n.is_empty()) {
+            out.push(name.clone());
+        }
+        if let Some(b) = lane.bytes.get(i).filter(|b| **b > 0) {
+            out.push(show(Num::int((*b).into()), Dim::BYTES, Style::Auto));
+        }
+        if let Some(d) = lane.direction.get(i).and_then(|d| DIRECTIONS.get(usize::from(*d))).filter(|d| **d != "unknown") {
+            out.push((*d).to_owned());
+        }
+        if lane.flags_at(i) & flag::FIRST_USE != 0 {
+            out.push("first use".into());
+        }
+        if let Some(r) = lane.ret.get(i).filter(|r| **r != 0) {
+            out.push(format!("returned {r}"));
+        }
+        if let Some(t) = lane.prompt_tokens.get(i).filter(|t| **t >= 0) {
+            out.push(format!("{t} prompt tokens"));
+        }
+        if let Some(x) = lane.xid.get(i) {
+            out.push(format!("XID {x}"));
+        }
+        match (lane.preemptor.get(i).copied(), lane.prev_tid.get(i).copied()) {
+            (Some(preemptor::IDLE), _) => out.push("the CPU was idle before".into()),
+            (Some(preemptor::OWN | preemptor::OTHER), Some(tid)) if tid > 0 => {
+                let name = self.thread_name(tid).map(|n| format!(" {n}")).unwrap_or_default();
+                out.push(format!("ran before: thread {tid}{name}"));
+            }
+            _ => {}
+        }
+        out.join(", ")
+    }
+
+    fn thread_name(&self, tid: i64) -> Option<&'t str> {
+        let t = self.trace.threads.iter().find(|t| t.tid == tid)?;
+        let name = if t.name.is_empty() { &self.trace.process(t.process).name } else { &t.name };
+        (!name.is_empty()).then_some(name.as_str())
+    }
+
+    /// A template with its values filled in.
+    pub(super) fn render(&self, t: &Template, key: KeyVal) -> String {
+        let values = key::values(self.trace, key);
+        let mut out = String::new();
+        for part in &t.parts {
+            match part {
+                Part::Text(s) => out.push_str(s),
+                Part::Key(k) => {
+                    let text = match k {
+                        Key::Node => if values.node.is_empty() { "this host".into() } else { values.node.clone() },
+                        Key::Pid => values.pid.map_or_else(|| "?".into(), |p| p.to_string()),
+                        Key::Process => values.process.clone().unwrap_or_else(|| "process".into()),
+                        Key::Tid => values
+                            .tid
+                            .or_else(|| {
+                                let p = self.trace.process(key.process()?);
+                                p.launcher.map(|t| self.trace.thread(t).tid)
+                            })
+                            .map_or_else(|| "?".into(), |t| t.to_string()),
+                        Key::Op => values.op.clone().unwrap_or_else(|| "?".into()),
+                        other => values
+                            .more
+                            .iter()
+                            .find(|(n, _)| n == other.name())
+                            .map_or_else(|| "?".into(), |(_, v)| v.clone()),
+                    };
+                    out.push_str(&text);
+                }
+                Part::Value(v, dim, style) => {
+                    let val = match v {
+                        Value::Metric(id) if self.is_windowed(*id) => {
+                            self.runs(&self.program.metrics[id.0 as usize], key, CmpOp::Gt, Num::ZERO).best
+                        }
+                        _ => {
+                            let all = self.value(v, key, Mode::All);
+                            if all.point().is_some() { all } else {
+                                let w = self.value(v, key, Mode::Windows);
+                                if w.point().is_some() { w } else { all }
+                            }
+                        }
+                    };
+                    out.push_str(&shown(&val, *dim, *style));
+                }
+            }
+        }
+        out
+    }
+
+    fn is_windowed(&self, id: MetricId) -> bool {
+        matches!(&self.program.metrics[id.0 as usize].kind, MetricKind::Stat { over: Some(_), .. })
+    }
+
+    /// The conjunct that failed, if it alone did, and by how much.
+    fn near_miss(&self, rule: &Rule, key: KeyVal) -> Option<NearMiss> {
+        let mut failed: Option<(u32, String)> = None;
+        for c in fold::conjuncts(&rule.cond) {
+            let j = self.judge(rule, c, key);
+            match j.truth {
+                Truth::True => {}
+                Truth::Unknown => return None,
+                Truth::False => {
+                    if failed.is_some() {
+                        return None;
+                    }
+                    failed = Some(self.margin(c, key)?);
+                }
+            }
+        }
+        let (nearness, reason) = match failed {
+            Some(f) => f,
+            None => self.distance_miss(rule, &rule.cond, key)?,
+        };
+        Some(NearMiss { rule: rule.name.clone(), key: key::values(self.trace, key), nearness, reason })
+    }
+
+    /// How near a comparison came, in thousandths, and in words.
+    fn margin(&self, c: &Cond, key: KeyVal) -> Option<(u32, String)> {
+        let Cond::Compare { op, left, right, dim, .. } = c else { return None };
+        let (l, r, op) = match self.windowed(*op, left, right) {
+            Some((m, op, bound)) => (self.window_runs(m, op, bound, key).best, self.value(bound, key, Mode::All), op),
+            None => (self.value(left, key, Mode::All), self.value(right, key, Mode::All), *op),
+        };
+        let (a, b) = (l.point()?, r.point()?);
+        let (part, whole) = match op {
+            CmpOp::Gt | CmpOp::Ge => (a, b),
+            CmpOp::Lt | CmpOp::Le => (b, a),
+            _ => return None,
+        };
+        if whole.numer() <= 0 || part.numer() < 0 {
+            return None;
+        }
+        let near = part.times(Num::int(1000))?.over(whole)?.floor();
+        let metric = first_metric(left).map(|m| &self.program.metrics[m.0 as usize]);
+        let style = metric.map_or(Style::Auto, style_of);
+        let text = format!(
+            "{} = {} (needs {} {})",
+            self.words_of(left),
+            show(a, *dim, style),
+            op.text(),
+            show(b, *dim, style)
+        );
+        Some((u32::try_from(near.clamp(0, 999)).unwrap_or(0), text))
+    }
+
+    /// All terms of a `within` group hold, but not near each other.
+    fn distance_miss(&self, rule: &Rule, c: &Cond, key: KeyVal) -> Option<(u32, String)> {
+        let (terms, within) = match c {
+            Cond::Within { terms, within_ns, .. } => (terms, *within_ns),
+            Cond::And(l) => return l.iter().find_map(|c| self.distance_miss(rule, c, key)),
+            _ => return None,
+        };
+        let lists: Vec<Vec<Wit<'t>>> = terms.iter().filter_map(|t| self.witnesses(rule, t, key)).collect();
+        let [first, second, ..] = lists.as_slice() else { return None };
+        let best = closest(first, second)?;
+        if best <= within {
+            return None;
+        }
+        let near = i128::from(within) * 1000 / i128::from(best);
+        let text = format!(
+            "both were seen, {} apart at the closest (needs at most {})",
+            show_dur(best),
+            show_dur(within)
+        );
+        Some((u32::try_from(near).unwrap_or(0), text))
+    }
+
+    /// A condition in the author's words.
+    fn words(&self, c: &Cond) -> String {
+        let span = match c {
+            Cond::Compare { op, left, right, .. } => {
+                return format!("{} {} {}", self.words_of(left), op.text(), self.words_of(right));
+            }
+            Cond::Exists { span, .. } | Cond::State { span, .. } | Cond::Within { span, .. } => *span,
+            Cond::Not(inner) => return format!("not {}", self.words(inner)),
+            Cond::And(l) => return l.iter().map(|c| self.words(c)).collect::<Vec<_>>().join(" and "),
+            Cond::Or(l) => return l.iter().map(|c| self.words(c)).collect::<Vec<_>>().join(" or "),
+            Cond::Unless(a, b) => return format!("{} unless {}", self.words(a), self.words(b)),
+        };
+        let text = self.program.files.iter().find_map(|f| f.text.get(span.range()));
+        text.map(|t| t.split_whitespace().collect::<Vec<_>>().join(" ")).unwrap_or_default()
+    }
+
+    fn words_of(&self, v: &Value) -> String {
+        match v {
+            Value::Num(n) => {
+                if n.denom() == 1 { n.numer().to_string() } else { show(*n, Dim::NONE, Style::Auto) }
+            }
+            Value::Metric(id) => self.program.metrics[id.0 as usize].text.clone(),
+            Value::Field(f) => f.def().name.into(),
+            Value::Neg(v) => format!("-{}", self.words_of(v)),
+            Value::Arith(op, a, b) => {
+                let sign = match op {
+                    crate::lang::hir::Arith::Add => "+",
+                    crate::lang::hir::Arith::Sub => "-",
+                    crate::lang::hir::Arith::Mul => "*",
+                    crate::lang::hir::Arith::Div => "/",
+                };
+                format!("{} {sign} {}", self.words_of(a), self.words_of(b))
+            }
+        }
+    }
+
+    fn words_of_sel(&self, sel: &Selector) -> String {
+        let base = match &sel.base {
+            Base::State(s) => format!("sched.{}", s.name()),
+            Base::Gap(inner) => format!("gap({})", inner.source.name()),
+            Base::DrainedGap(inner) => format!("drained_gap({})", inner.source.name()),
+            Base::Slump(inner) => format!("slump({})", inner.source.name()),
+            Base::BusySeconds => "gpu.busy_seconds".into(),
+            Base::Ops(ops) => match ops.as_slice() {
+                [one] => format!("{}.{}", sel.source.name(), one.def().name),
+                _ => sel.source.name().into(),
+            },
+        };
+        let launcher = sel.filters.contains(&Filter::Flag(Field::Launcher));
+        if launcher { format!("{base}[launcher]") } else { base }
+    }
+}
+
+fn closest(a: &[Wit<'_>], b: &[Wit<'_>]) -> Option<i64> {
+    let b = join::merge(b.iter().map(|w| w.when).collect(), 0);
+    a.iter()
+        .filter_map(|w| {
+            let k = b.partition_point(|i| i.end < w.when.start);
+            let near = b[k.saturating_sub(1)..(k + 1).min(b.len())].iter();
+            near.map(|i| i.distance(w.when)).min()
+        })
+        .min()
+}
+
+/// The source that a metric speaks of.
+fn source_of(m: &Metric) -> Source {
+    match &m.kind {
+        MetricKind::Stat { sel, .. } | MetricKind::Share { sel, .. } | MetricKind::Trend { sel, .. } => sel.source,
+        MetricKind::Covered { b, .. } | MetricKind::Lift { b, .. } => b.source,
+        MetricKind::System { .. } => Source::System,
+        MetricKind::Fact(_) => Source::Trace,
+    }
+}
+
+fn selector_of(m: &Metric) -> Option<&Selector> {
+    match &m.kind {
+        MetricKind::Stat { sel, .. } | MetricKind::Share { sel, .. } | MetricKind::Trend { sel, .. } => Some(sel),
+        MetricKind::Covered { a, .. } | MetricKind::Lift { a, .. } => Some(a),
+        _ => None,
+    }
+}
+
+fn style_of(m: &Metric) -> Style {
+    match &m.kind {
+        MetricKind::Covered { .. } | MetricKind::Share { .. } | MetricKind::Trend { .. } => Style::Percent,
+        MetricKind::Stat { stat: Stat::Busy, .. } => Style::Percent,
+        MetricKind::Lift { .. } => Style::Times,
+        MetricKind::System { field, .. } => match field {
+            crate::trace::catalogue::SystemField::CpuPct | crate::trace::catalogue::SystemField::MemPct => Style::Percent,
+            _ => Style::Auto,
+        },
+        _ => Style::Auto,
+    }
+}
+
+fn shown(v: &Val, dim: Dim, style: Style) -> String {
+    match v.measured() {
+        Measured::Exact(n) => show(n, dim, style),
+        Measured::Between(Some(a), Some(b)) => format!("{} to {}", show(a, dim, style), show(b, dim, style)),
+        Measured::Between(Some(a), None) => format!("at least {}", show(a, dim, style)),
+        Measured::Between(None, Some(b)) => format!("at most {}", show(b, dim, style)),
+        _ => "unknown".into(),
+    }
+}
+
+/// A message from the evidence, for rules without one.
+fn said(evidence: &[Evidence]) -> String {
+    let one = |e: &Evidence| {
+        let value = |m: &Measured| match m {
+            Measured::Exact(n) => show(*n, e.dim, e.style),
+            Measured::Between(Some(a), _) => format!("at least {}", show(*a, e.dim, e.style)),
+            Measured::Between(None, Some(b)) => format!("at most {}", show(*b, e.dim, e.style)),
+            _ => "unknown".into(),
+        };
+        match &e.threshold {
+            Some(t) => format!("{} is {} ({} {})", e.metric, value(&e.value), e.relation, value(t)),
+            None => format!("{}: {}", e.metric, value(&e.value)),
+        }
+    };
+    evidence.iter().map(one).collect::<Vec<_>>().join("; ")
+}
+
+/// Facts about the files.
+pub(super) fn summaries(engine: &Engine<'_>) -> Vec<TraceSummary> {
+    let trace: &Trace = engine.trace;
+    trace
+        .files
+        .iter()
+        .map(|f| {
+            let nodes = || (0u16..).zip(&trace.nodes).filter(|(_, n)| f.nodes.contains(&n.name) || trace.files.len() == 1);
+            let stored: Vec<String> = nodes()
+                .map(|(_, n)| match &n.stored {
+                    Stored::Everything => "every event that was seen".to_owned(),
+                    Stored::Selected(w) if w.is_empty() => {
+                        "selected rows only (slow calls, syncs, process events)".to_owned()
+                    }
+                    Stored::Selected(w) => {
+                        let len: i64 = w.iter().map(|w| w.len()).sum();
+                        format!("everything in the first {}, then selected rows only", show_dur(len))
+                    }
+                    Stored::Thresholds(t) => format!("all but short calls of {} operations, which are counted", t.len()),
+                })
+                .collect();
+            let mut stored = stored;
+            stored.dedup();
+            TraceSummary {
+                path: f.path.display().to_string(),
+                nodes: f.nodes.clone(),
+                generation: f.generation.clone(),
+                events: f.rows,
+                observed: f.observed,
+                stored: stored.join("; "),
+                not_stored: nodes().map(|(_, n)| n.not_stored).sum(),
+                lost: nodes()
+                    .map(|(_, n)| n.losses.as_ref().map(|l| l.iter().map(|l| l.lost).sum::<u64>()))
+                    .sum::<Option<u64>>(),
+                gpu_processes: nodes()
+                    .flat_map(|(i, n)| {
+                        let here = trace.processes.iter().filter(move |p| p.node.0 == i && p.gpu.is_some());
+                        here.map(|p| GpuProcess {
+                            node: n.name.clone(),
+                            pid: p.pid,
+                            name: p.name.clone(),
+                            launches: launches(trace, p),
+                            steady_ns: engine.steady_ns(p),
+                        })
+                    })
+                    .collect(),
+                notes: f.notes.clone(),
+                reader: f.reader.clone(),
+            }
+        })
+        .collect()
+}
+
+/// Launches in rows, nested driver calls counted once.
+fn launches(trace: &Trace, p: &crate::trace::Process) -> u64 {
+    p.threads
+        .iter()
+        .flat_map(|t| &trace.lanes[trace.thread(*t).lanes.clone()])
+        .filter(|l| l.op.is("launch"))
+        .map(|l| (0..l.len()).filter(|&i| l.flags_at(i) & flag::NESTED == 0).count() as u64)
+        .sum()
+}

@@ -1,0 +1,822 @@
+//! Which events a selector means for a key, and how many more there may have been.
+
+use std::sync::Arc;
+
+use rayon::prelude::*;
+use regex::Regex;
+use rustc_hash::FxHashMap;
+
+use super::key::{self, KeyVal, Keying};
+use super::logic::{Lack, Reason};
+use super::{Engine, Thresholds};
+use crate::lang::hir::{Arith, Base, CmpOp, Filter, Selector, Value};
+use crate::trace::catalogue::{Field, Key, Op, Source, State};
+use crate::trace::coverage;
+use crate::trace::model::{Bucket, Stored, flag, preemptor};
+use crate::trace::{Lane, ProcIdx, Rows, ThreadIdx};
+use crate::unit::{Interval, Num};
+
+/// Selected events of one lane.
+#[derive(Clone, Debug)]
+pub(super) struct Part<'t> {
+    /// The lane.
+    pub(super) lane: &'t Lane,
+    /// Positions in it, ascending; `None` is all.
+    pub(super) idx: Option<Arc<[u32]>>,
+}
+
+impl Part<'_> {
+    /// Positions, ascending.
+    pub(super) fn iter(&self) -> Positions<'_> {
+        match &self.idx {
+            None => Positions::All(0..self.lane.len()),
+            Some(idx) => Positions::Some(idx.iter()),
+        }
+    }
+
+    /// Number of events.
+    pub(super) fn len(&self) -> usize {
+        self.idx.as_ref().map_or(self.lane.len(), |i| i.len())
+    }
+}
+
+/// See [`Part::iter`].
+pub(super) enum Positions<'p> {
+    All(std::ops::Range<usize>),
+    Some(std::slice::Iter<'p, u32>),
+}
+
+impl Iterator for Positions<'_> {
+    type Item = usize;
+
+    fn next(&mut self) -> Option<usize> {
+        match self {
+            Self::All(r) => r.next(),
+            Self::Some(i) => i.next().map(|&i| i as usize),
+        }
+    }
+}
+
+/// Selected events of one key.
+#[derive(Clone, Debug)]
+pub(super) struct Group<'t> {
+    /// The key.
+    pub(super) key: KeyVal,
+    /// By (thread, op) of the lane.
+    pub(super) parts: Vec<Part<'t>>,
+    /// A filter of the selection depends on a value that is not known.
+    pub(super) uncertain: Option<Reason>,
+}
+
+/// All groups of a selector, by key.
+pub(super) type Groups<'t> = Arc<Vec<Group<'t>>>;
+
+/// What a selection may lack because it was not stored, lost or not observed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Missing {
+    /// How many events at most; `None`: any number.
+    pub(super) count: Option<u64>,
+    /// Their summed duration at most, ns; `None`: any.
+    pub(super) sum: Option<i128>,
+    /// None of them is longer, ns.
+    pub(super) max_dur: Option<i64>,
+    /// Events seen (stored or not) and their exact sums over the segment, where aggregates tell
+    /// them without filters.
+    pub(super) whole: Option<Whole>,
+    /// Inside these windows every event is a row.
+    pub(super) windows: Vec<Interval>,
+    /// Why.
+    pub(super) why: Option<Reason>,
+}
+
+/// Totals from aggregates.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Whole {
+    pub(super) count: u64,
+    pub(super) sum: i128,
+    pub(super) bytes: i128,
+    pub(super) min: i64,
+    pub(super) max: i64,
+}
+
+impl Missing {
+    /// Nothing is missing.
+    pub(super) fn nothing() -> Self {
+        Self { count: Some(0), sum: Some(0), max_dur: None, whole: None, windows: Vec::new(), why: None }
+    }
+
+    fn anything(why: Reason) -> Self {
+        Self { count: None, sum: None, why: Some(why), ..Self::nothing() }
+    }
+
+    /// Whether every event is a row.
+    pub(super) fn is_nothing(&self) -> bool {
+        self.count == Some(0)
+    }
+
+    /// The reason, or a general one.
+    pub(super) fn reason(&self) -> Reason {
+        self.why.clone().unwrap_or_else(|| Reason::new(Lack::Partial, "not every event was stored"))
+    }
+}
+
+impl<'t> Engine<'t> {
+    /// Lanes of a selector, before filters, by (thread, op).
+    pub(super) fn lanes(&self, sel: &Selector) -> Vec<&'t Lane> {
+        match &sel.base {
+            Base::Ops(ops) => self.trace.lanes.iter().filter(|l| ops.binary_search(&l.op).is_ok()).collect(),
+            Base::State(State::OffCpu) => self.trace.lanes.iter().filter(|l| l.op.is("off_cpu")).collect(),
+            _ => self.prepared.derived.get(&(sel.source, sel.base.clone())).map(|l| l.iter().collect()).unwrap_or_default(),
+        }
+    }
+
+    /// Lanes of a selector that belong to one thread.
+    pub(super) fn lanes_of_thread(&self, sel: &Selector, thread: ThreadIdx) -> Vec<&'t Lane> {
+        let stored = |want: &dyn Fn(Op) -> bool| {
+            let range = self.trace.thread(thread).lanes.clone();
+            self.trace.lanes[range].iter().filter(|l| want(l.op)).collect()
+        };
+        match &sel.base {
+            Base::Ops(ops) => stored(&|op| ops.binary_search(&op).is_ok()),
+            Base::State(State::OffCpu) => stored(&|op| op.is("off_cpu")),
+            _ => {
+                let Some(lanes) = self.prepared.derived.get(&(sel.source, sel.base.clone())) else { return Vec::new() };
+                let from = lanes.partition_point(|l| l.thread < thread);
+                lanes[from..].iter().take_while(|l| l.thread == thread).collect()
+            }
+        }
+    }
+
+    /// The selector's events, grouped. `thresholds` gives the values of metrics in filters.
+    pub(super) fn groups(&self, sel: &Selector, key: &[Key]) -> Groups<'t> {
+        let id = (sel.clone(), key.to_vec());
+        if let Some(found) = self.cache.lock().ok().and_then(|c| c.get(&id).cloned()) {
+            return found;
+        }
+        let keying = Keying::new(key);
+        let mut by_key: FxHashMap<KeyVal, Vec<&'t Lane>> = FxHashMap::default();
+        for lane in self.lanes(sel) {
+            by_key.entry(keying.of_lane(&self.names, self.trace, lane)).or_default().push(lane);
+        }
+        let mut lanes: Vec<(KeyVal, Vec<&'t Lane>)> = by_key.into_iter().collect();
+        lanes.sort_by_key(|(k, _)| *k);
+        let groups: Vec<Vec<Group<'t>>> = lanes
+            .into_par_iter()
+            .map(|(k, lanes)| {
+                if keying.by_event() {
+                    self.split(sel, &keying, k, &lanes)
+                } else {
+                    vec![self.group(sel, k, &lanes)]
+                }
+            })
+            .collect();
+        let groups: Groups<'t> = Arc::new(groups.into_iter().flatten().filter(|g| !g.parts.is_empty()).collect());
+        if let Ok(mut cache) = self.cache.lock() {
+            cache.insert(id, Arc::clone(&groups));
+        }
+        groups
+    }
+
+    /// The selected events of one key, if any.
+    pub(super) fn group_of<'g>(groups: &'g Groups<'t>, key: KeyVal) -> Option<&'g Group<'t>> {
+        groups.binary_search_by_key(&key, |g| g.key).ok().map(|i| &groups[i])
+    }
+
+    fn group(&self, sel: &Selector, key: KeyVal, lanes: &[&'t Lane]) -> Group<'t> {
+        match self.thresholds(&sel.filters, key) {
+            Ok(thresholds) => {
+                let parts = lanes
+                    .iter()
+                    .map(|&lane| Part { lane, idx: self.select(sel, lane, &thresholds, None) })
+                    .filter(|p| p.len() > 0)
+                    .collect();
+                Group { key, parts, uncertain: None }
+            }
+            // The group stays, with what the other filters leave, so that nobody reads "none".
+            Err(why) => {
+                let parts = lanes.iter().map(|&lane| Part { lane, idx: None }).filter(|p| p.len() > 0).collect();
+                Group { key, parts, uncertain: Some(why) }
+            }
+        }
+    }
+
+    /// Groups by parts of the key that single events decide.
+    fn split(&self, sel: &Selector, keying: &Keying, key: KeyVal, lanes: &[&'t Lane]) -> Vec<Group<'t>> {
+        let mut out: std::collections::BTreeMap<KeyVal, Vec<Part<'t>>> = std::collections::BTreeMap::new();
+        let mut uncertain: FxHashMap<KeyVal, Reason> = FxHashMap::default();
+        for &lane in lanes {
+            let mut by: std::collections::BTreeMap<[i64; 5], Vec<u32>> = std::collections::BTreeMap::new();
+            for i in 0..lane.len() {
+                if let Ok(position) = u32::try_from(i) {
+                    by.entry(keying.of_event(lane, i)).or_default().push(position);
+                }
+            }
+            for (extra, idx) in by {
+                let k = key.with_extra(extra);
+                match self.thresholds(&sel.filters, k) {
+                    Ok(thresholds) => {
+                        let idx = self.select(sel, lane, &thresholds, Some(idx.into()));
+                        let part = Part { lane, idx };
+                        if part.len() > 0 {
+                            out.entry(k).or_default().push(part);
+                        }
+                    }
+                    Err(why) => {
+                        uncertain.insert(k, why);
+                        out.entry(k).or_default().push(Part { lane, idx: Some(idx.into()) });
+                    }
+                }
+            }
+        }
+        out.into_iter()
+            .map(|(key, parts)| Group { key, parts, uncertain: uncertain.get(&key).cloned() })
+            .collect()
+    }
+
+    /// Values of the metrics that filters name, for one key.
+    pub(super) fn thresholds(&self, filters: &[Filter], key: KeyVal) -> Result<Thresholds, Reason> {
+        let mut ids = Vec::new();
+        for f in filters {
+            metrics_of_filter(f, &mut ids);
+        }
+        let mut out = Thresholds::default();
+        for id in ids {
+            let value = self.metric_value(id, key);
+            match value.point() {
+                Some(n) => {
+                    out.insert(id, Some(n));
+                }
+                None if value.empty => {
+                    out.insert(id, None);
+                }
+                None => {
+                    return Err(value.why.unwrap_or_else(|| {
+                        Reason::new(Lack::Partial, format!("{} is not known", self.program.metrics[id.0 as usize].text))
+                    }));
+                }
+            }
+        }
+        Ok(out)
+    }
+
+    /// Positions of a lane that pass the selector's filters.
+    pub(super) fn select(
+        &self,
+        sel: &Selector,
+        lane: &Lane,
+        thresholds: &Thresholds,
+        from: Option<Arc<[u32]>>,
+    ) -> Option<Arc<[u32]>> {
+        let mut idx = from;
+        if sel.source == Source::Gpu && matches!(sel.base, Base::Ops(_)) && !lane.flags.is_empty() {
+            idx = keep(lane, idx, |i| lane.flags[i] & flag::NESTED == 0);
+        }
+        for filter in &sel.filters {
+            idx = self.apply(filter, lane, thresholds, idx);
+            if idx.as_ref().is_some_and(|i| i.is_empty()) {
+                break;
+            }
+        }
+        idx
+    }
+
+    fn apply(
+        &self,
+        filter: &Filter,
+        lane: &Lane,
+        thresholds: &Thresholds,
+        idx: Option<Arc<[u32]>>,
+    ) -> Option<Arc<[u32]>> {
+        // The common ones in tight loops.
+        match filter {
+            Filter::All(list) => {
+                return list.iter().fold(idx, |idx, f| self.apply(f, lane, thresholds, idx));
+            }
+            Filter::Cmp(Value::Field(Field::Duration), op, rhs) => {
+                if let Some(bound) = constant(rhs, thresholds) {
+                    return match bounds(*op, bound) {
+                        Some((lo, hi)) => keep(lane, idx, |i| lo <= lane.dur[i] && lane.dur[i] <= hi),
+                        None => self.slow(filter, lane, thresholds, idx),
+                    };
+                }
+            }
+            Filter::Flag(Field::FirstUse) => {
+                return keep(lane, idx, |i| lane.flags_at(i) & flag::FIRST_USE != 0);
+            }
+            Filter::Not(inner) if **inner == Filter::Flag(Field::FirstUse) => {
+                if lane.flags.is_empty() {
+                    return idx;
+                }
+                return keep(lane, idx, |i| lane.flags[i] & flag::FIRST_USE == 0);
+            }
+            _ => {
+                if let Some(same) = self.lane_wide(filter, lane) {
+                    return if same { idx } else { Some(Arc::from([])) };
+                }
+            }
+        }
+        self.slow(filter, lane, thresholds, idx)
+    }
+
+    fn slow(
+        &self,
+        filter: &Filter,
+        lane: &Lane,
+        thresholds: &Thresholds,
+        idx: Option<Arc<[u32]>>,
+    ) -> Option<Arc<[u32]>> {
+        keep(lane, idx, |i| self.test(filter, lane, i, thresholds))
+    }
+
+    /// The answer, where it is the same for all events of a lane.
+    fn lane_wide(&self, filter: &Filter, lane: &Lane) -> Option<bool> {
+        let thread = self.trace.thread(lane.thread);
+        let process = self.trace.process(thread.process);
+        let id = |field: &Field| match field {
+            Field::Pid => Some(process.pid),
+            Field::Tid => Some(thread.tid),
+            _ => None,
+        };
+        let text = |field: &Field| match field {
+            Field::Process if lane.name.is_empty() => Some(process.name.as_str()),
+            Field::Thread => Some(thread.name.as_str()),
+            Field::Op => Some(lane.op.def().name),
+            _ => None,
+        };
+        match filter {
+            Filter::Cmp(Value::Field(f), op, Value::Num(n)) => {
+                let v = Num::int(id(f)?.into());
+                Some(compare(v, *op, *n))
+            }
+            Filter::OneOf { field, any_of } => Some(any_of.contains(&id(field)?)),
+            Filter::Text { field, any_of, negated } => {
+                let t = text(field)?;
+                Some(any_of.iter().any(|a| matches_text(*field, a, t)) != *negated)
+            }
+            Filter::Match { field, pattern, negated } => Some(pattern.0.is_match(text(field)?) != *negated),
+            Filter::Flag(Field::Launcher) => Some(process.launcher == Some(lane.thread)),
+            Filter::Not(inner) => self.lane_wide(inner, lane).map(|b| !b),
+            _ => None,
+        }
+    }
+
+    fn test(&self, filter: &Filter, lane: &Lane, i: usize, thresholds: &Thresholds) -> bool {
+        if let Some(answer) = self.lane_wide(filter, lane) {
+            return answer;
+        }
+        let name = || lane.name.get(i).map_or("", String::as_str);
+        match filter {
+            Filter::Cmp(left, op, right) => {
+                match (self.number(left, lane, i, thresholds), self.number(right, lane, i, thresholds)) {
+                    (Some(a), Some(b)) => compare(a, *op, b),
+                    _ => false,
+                }
+            }
+            Filter::Enum { field, word, negated } => {
+                let code = match field {
+                    Field::Direction => lane.direction.get(i).copied().unwrap_or(5),
+                    _ => lane.preemptor.get(i).copied().unwrap_or(preemptor::UNKNOWN),
+                };
+                (code == *word) != *negated
+            }
+            Filter::Text { field, any_of, negated } => {
+                any_of.iter().any(|a| matches_text(*field, a, name())) != *negated
+            }
+            Filter::Match { pattern, negated, .. } => Regex::is_match(&pattern.0, name()) != *negated,
+            Filter::OneOf { field, any_of } => self.field(lane, i, *field).is_some_and(|v| any_of.contains(&v)),
+            Filter::Flag(Field::FirstUse) => lane.flags_at(i) & flag::FIRST_USE != 0,
+            Filter::Flag(_) => false,
+            Filter::Not(inner) => !self.test(inner, lane, i, thresholds),
+            Filter::All(list) => list.iter().all(|f| self.test(f, lane, i, thresholds)),
+            Filter::Any(list) => list.iter().any(|f| self.test(f, lane, i, thresholds)),
+        }
+    }
+
+    fn field(&self, lane: &Lane, i: usize, field: Field) -> Option<i64> {
+        match field {
+            Field::SinceSync => self.prepared.since_sync.get(&(lane.thread, lane.op)).and_then(|c| c.get(i)).map(|v| i64::from(*v)),
+            Field::Pid => Some(self.trace.process_of(lane).pid),
+            Field::Tid => Some(self.trace.thread(lane.thread).tid),
+            _ => key::field(lane, i, field),
+        }
+    }
+
+    fn number(&self, v: &Value, lane: &Lane, i: usize, thresholds: &Thresholds) -> Option<Num> {
+        match v {
+            Value::Num(n) => Some(*n),
+            Value::Metric(id) => thresholds.get(id).copied().flatten(),
+            Value::Field(f) => self.field(lane, i, *f).map(|v| Num::int(v.into())),
+            Value::Neg(v) => self.number(v, lane, i, thresholds)?.negated(),
+            Value::Arith(op, a, b) => {
+                let (a, b) = (self.number(a, lane, i, thresholds)?, self.number(b, lane, i, thresholds)?);
+                match op {
+                    Arith::Add => a.plus(b),
+                    Arith::Sub => a.minus(b),
+                    Arith::Mul => a.times(b),
+                    Arith::Div => a.over(b),
+                }
+            }
+        }
+    }
+
+    /// What the rows of a selector may lack for a key within a segment.
+    pub(super) fn missing(&self, sel: &Selector, key: KeyVal, segment: Interval) -> Missing {
+        match &sel.base {
+            Base::Ops(ops) => self.missing_calls(sel, ops, key, segment),
+            Base::State(state) => self.missing_sched(sel, *state, key),
+            Base::Gap(inner) | Base::DrainedGap(inner) | Base::Slump(inner) => {
+                if !inner.filters.iter().all(simple) || !matches!(inner.base, Base::Ops(_)) {
+                    return Missing::anything(Reason::new(
+                        Lack::Partial,
+                        "inside gap(), drained_gap() and slump() only `first_use` can be filtered",
+                    ));
+                }
+                let mut m = self.missing(inner, key, segment);
+                if !m.is_nothing() {
+                    m = Missing { count: None, sum: None, max_dur: None, whole: None, ..m };
+                }
+                m
+            }
+            Base::BusySeconds => {
+                let ops = Op::family(Source::Gpu, "launch");
+                let launches = Selector { source: Source::Gpu, base: Base::Ops(ops.clone()), filters: Vec::new() };
+                let m = self.missing_calls(&launches, &ops, key, segment);
+                if m.is_nothing() { m } else { Missing { count: None, sum: None, max_dur: None, whole: None, ..m } }
+            }
+        }
+    }
+
+    fn missing_calls(&self, sel: &Selector, ops: &[Op], key: KeyVal, segment: Interval) -> Missing {
+        let mut out = Missing::nothing();
+        let mut whole = Whole { min: i64::MAX, ..Whole::default() };
+        let mut whole_known = true;
+        let (mut observed, mut selected) = (false, false);
+        let mut windows: Option<Vec<Interval>> = None;
+        let ops: Vec<Op> = ops.iter().copied().filter(|o| key.op().is_none_or(|k| k == *o)).collect();
+        for p in self.names.members(self.trace, key) {
+            let process = self.trace.process(p);
+            for &op in &ops {
+                let mut threads = process.threads.clone();
+                if let Some(t) = key.thread() {
+                    threads.retain(|x| *x == t);
+                }
+                // A process without any thread here still has aggregates of its own.
+                let states: Vec<Rows> = threads.iter().map(|t| coverage::rows(self.trace, *t, op)).collect();
+                if states.iter().any(|r| *r != Rows::Unobserved) {
+                    observed = true;
+                }
+                let incomplete = states.iter().find(|r| !matches!(r, Rows::Complete | Rows::Unobserved));
+                let Some(state) = incomplete else {
+                    // Complete rows: they are their own total.
+                    for t in &threads {
+                        if let Some(lane) = self.trace.lane(*t, op) {
+                            add_rows(&mut whole, lane, segment);
+                        }
+                    }
+                    continue;
+                };
+                selected = true;
+                match state {
+                    Rows::Windows(w) => {
+                        windows = Some(windows.map_or_else(|| w.clone(), |old| intersect(&old, w)));
+                    }
+                    Rows::AtLeast(min) => out.max_dur = Some(out.max_dur.unwrap_or(0).max(*min)),
+                    _ => {}
+                }
+                self.count_missing(p, op, state, segment, &mut out, &mut whole, &mut whole_known);
+            }
+        }
+        if !observed {
+            return Missing::anything(Reason::new(Lack::Missing, format!("{} in this trace", nothing_of(sel, &ops))));
+        }
+        if !selected {
+            return Missing::nothing();
+        }
+        out.windows = windows.unwrap_or_default();
+        out.whole = (whole_known && sel.filters.is_empty() && sel.source != Source::Gpu).then_some(whole);
+        if out.why.is_none() && !out.is_nothing() {
+            let text = format!("only slow calls of {} were stored after the first seconds", source_words(sel));
+            out.why = Some(Reason::new(Lack::Partial, text));
+        }
+        // A filter that only takes calls longer than any missing one loses nothing.
+        if let (Some(longest), Some(least)) = (out.max_dur, least_duration(&sel.filters)) {
+            if least > longest {
+                return Missing { windows: Vec::new(), ..Missing::nothing() };
+            }
+        }
+        out
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "accumulators of one loop")]
+    fn count_missing(
+        &self,
+        p: ProcIdx,
+        op: Op,
+        state: &Rows,
+        segment: Interval,
+        out: &mut Missing,
+        whole: &mut Whole,
+        whole_known: &mut bool,
+    ) {
+        let process = self.trace.process(p);
+        let node = self.trace.node(process.node);
+        if let (Stored::Everything, Some(losses)) = (&node.stored, &node.losses) {
+            // Complete but for counted losses, which can have been calls of any length.
+            let source = op.def().source.name();
+            let lost: u64 =
+                losses.iter().filter(|l| l.source == source && l.when.overlap(segment) > 0).map(|l| l.lost).sum();
+            out.count = out.count.map(|c| c + lost);
+            (out.sum, *whole_known) = (if lost == 0 { out.sum } else { None }, false);
+            if lost > 0 {
+                out.why = Some(Reason::new(Lack::Partial, format!("{lost} {source} events were lost")));
+            }
+            return;
+        }
+        let Some(counted) = coverage::counted(self.trace, p, op) else {
+            let rows_here = process.threads.iter().any(|t| self.trace.lane(*t, op).is_some());
+            // Without aggregates nothing bounds what was not stored, unless the process never made
+            // such a call in any row either: then it is not worth a doubt.
+            if rows_here {
+                (out.count, out.sum, *whole_known) = (None, None, false);
+                out.max_dur = match state {
+                    Rows::AtLeast(min) => Some(out.max_dur.unwrap_or(0).max(*min)),
+                    _ => None,
+                };
+            }
+            return;
+        };
+        let rows: Vec<&Lane> = process.threads.iter().filter_map(|t| self.trace.lane(*t, op)).collect();
+        let mut longest: Option<i64> = Some(out.max_dur.unwrap_or(0));
+        for b in &counted.minutes {
+            let span = Interval::new(b.start, b.start + b.len);
+            if span.overlap(segment) == 0 {
+                continue;
+            }
+            if !b.reliable {
+                (out.count, out.sum, *whole_known) = (None, None, false);
+                longest = None;
+                continue;
+            }
+            let inside = segment.start <= span.start && span.end <= segment.end;
+            let edge = !inside && (self.bucket_is_cut(p, span, segment));
+            *whole_known &= !edge;
+            let stored: i128 = rows.iter().map(|l| sum_between(l, span)).sum();
+            out.count = out.count.map(|c| c + b.count.saturating_sub(b.rows));
+            out.sum = out.sum.map(|s| s + (b.sum - stored).max(0));
+            add_bucket(whole, b);
+            // Each was at most three times the median of its time, and the median at most twice the mean.
+            let mean = if b.count == 0 { 0 } else { b.sum / i128::from(b.count) };
+            longest = longest.map(|l| l.max(i64::try_from(mean.saturating_mul(6)).unwrap_or(i64::MAX)));
+        }
+        if !matches!(state, Rows::AtLeast(_)) {
+            out.max_dur = longest;
+        }
+    }
+
+    /// Whether the segment cuts a bucket in the middle of what the process did, rather than before
+    /// its first or after its last event.
+    fn bucket_is_cut(&self, p: ProcIdx, bucket: Interval, segment: Interval) -> bool {
+        let alive = self.trace.process(p).alive;
+        let used = Interval::new(bucket.start.max(alive.start), bucket.end.min(alive.end));
+        !(segment.start <= used.start && used.end <= segment.end)
+    }
+
+    fn missing_sched(&self, sel: &Selector, state: State, key: KeyVal) -> Missing {
+        let mut out = Missing::nothing();
+        let (mut seen, mut unseen) = (0, 0);
+        let mut windows: Option<Vec<Interval>> = None;
+        for p in self.names.members(self.trace, key) {
+            let process = self.trace.process(p);
+            for &t in &process.threads {
+                if key.thread().is_some_and(|k| k != t) || !self.thread_passes(sel, t) {
+                    continue;
+                }
+                match self.sched_rows(t, state) {
+                    Rows::Complete => seen += 1,
+                    Rows::Unobserved => unseen += 1,
+                    Rows::Windows(w) => {
+                        seen += 1;
+                        windows = Some(windows.map_or_else(|| w.clone(), |old| intersect(&old, &w)));
+                    }
+                    Rows::AtLeast(min) => {
+                        seen += 1;
+                        out.max_dur = Some(out.max_dur.unwrap_or(0).max(min));
+                        (out.count, out.sum) = (None, None);
+                    }
+                }
+            }
+        }
+        if seen == 0 {
+            let what = if state == State::OffCpu { "off-CPU time" } else { "run states (runnable or asleep)" };
+            return Missing::anything(Reason::new(Lack::Missing, format!("{what} of these threads is not in this trace")));
+        }
+        if let Some(w) = windows {
+            out.windows = w;
+            (out.count, out.sum) = (None, None);
+            out.why = Some(Reason::new(Lack::Partial, "off-CPU time was recorded only in part"));
+        }
+        if unseen > 0 && key.thread().is_none() && !pins_thread(sel) {
+            (out.count, out.sum) = (None, None);
+            out.why = Some(Reason::new(Lack::Partial, format!("off-CPU time of {unseen} threads was not recorded")));
+        }
+        out
+    }
+
+    /// How completely a part of off-CPU time is known for a thread.
+    pub(super) fn sched_rows(&self, thread: ThreadIdx, state: State) -> Rows {
+        if state != State::OffCpu && !self.prepared.run_state.get(thread.0 as usize).copied().unwrap_or(false) {
+            return Rows::Unobserved;
+        }
+        self.trace.thread(thread).sched.clone()
+    }
+
+    /// Whether filters on the thread itself let it through.
+    pub(super) fn thread_passes(&self, sel: &Selector, thread: ThreadIdx) -> bool {
+        let probe = Lane::new(thread, Op(0));
+        sel.filters.iter().all(|f| self.lane_wide(f, &probe).unwrap_or(true))
+    }
+
+}
+
+/// Filters that name a single thread: then other threads do not matter.
+fn pins_thread(sel: &Selector) -> bool {
+    sel.filters.iter().any(|f| {
+        matches!(f, Filter::Flag(Field::Launcher) | Filter::Cmp(Value::Field(Field::Tid), CmpOp::Eq, _))
+    })
+}
+
+fn simple(f: &Filter) -> bool {
+    match f {
+        Filter::Flag(Field::FirstUse) => true,
+        Filter::Not(inner) => **inner == Filter::Flag(Field::FirstUse),
+        _ => false,
+    }
+}
+
+/// Names of the metrics in a filter.
+pub(super) fn metrics_of_filter(f: &Filter, out: &mut Vec<crate::lang::hir::MetricId>) {
+    match f {
+        Filter::Cmp(a, _, b) => {
+            metrics_of_value(a, out);
+            metrics_of_value(b, out);
+        }
+        Filter::Not(inner) => metrics_of_filter(inner, out),
+        Filter::All(list) | Filter::Any(list) => list.iter().for_each(|f| metrics_of_filter(f, out)),
+        _ => {}
+    }
+}
+
+/// Names of the metrics in a value.
+pub(super) fn metrics_of_value(v: &Value, out: &mut Vec<crate::lang::hir::MetricId>) {
+    match v {
+        Value::Metric(id) => out.push(*id),
+        Value::Neg(v) => metrics_of_value(v, out),
+        Value::Arith(_, a, b) => {
+            metrics_of_value(a, out);
+            metrics_of_value(b, out);
+        }
+        Value::Num(_) | Value::Field(_) => {}
+    }
+}
+
+/// The least duration that the filters ask for, where it is a constant.
+pub(super) fn least_duration(filters: &[Filter]) -> Option<i64> {
+    filters
+        .iter()
+        .filter_map(|f| match f {
+            Filter::Cmp(Value::Field(Field::Duration), op @ (CmpOp::Gt | CmpOp::Ge), Value::Num(n)) => {
+                bounds(*op, *n).map(|b| b.0)
+            }
+            Filter::All(list) => least_duration(list),
+            _ => None,
+        })
+        .max()
+}
+
+fn constant(v: &Value, thresholds: &Thresholds) -> Option<Num> {
+    match v {
+        Value::Num(n) => Some(*n),
+        Value::Metric(id) => thresholds.get(id).copied().flatten(),
+        Value::Field(_) => None,
+        Value::Neg(v) => constant(v, thresholds)?.negated(),
+        Value::Arith(op, a, b) => {
+            let (a, b) = (constant(a, thresholds)?, constant(b, thresholds)?);
+            match op {
+                Arith::Add => a.plus(b),
+                Arith::Sub => a.minus(b),
+                Arith::Mul => a.times(b),
+                Arith::Div => a.over(b),
+            }
+        }
+    }
+}
+
+/// `x op n` for integers `x` as an inclusive range; `None` for `!=`.
+pub(super) fn bounds(op: CmpOp, n: Num) -> Option<(i64, i64)> {
+    let clip = |v: i128| i64::try_from(v).unwrap_or(if v < 0 { i64::MIN } else { i64::MAX });
+    let floor = n.floor();
+    let whole = n.denom() == 1;
+    let ceil = if whole { floor } else { floor + 1 };
+    Some(match op {
+        CmpOp::Gt => (clip(floor.saturating_add(1)), i64::MAX),
+        CmpOp::Ge => (clip(ceil), i64::MAX),
+        CmpOp::Lt => (i64::MIN, clip(ceil.saturating_sub(1))),
+        CmpOp::Le => (i64::MIN, clip(floor)),
+        CmpOp::Eq if whole => (clip(floor), clip(floor)),
+        CmpOp::Eq => (1, 0),
+        CmpOp::Ne => return None,
+    })
+}
+
+pub(super) fn compare(a: Num, op: CmpOp, b: Num) -> bool {
+    match op {
+        CmpOp::Gt => a > b,
+        CmpOp::Ge => a >= b,
+        CmpOp::Lt => a < b,
+        CmpOp::Le => a <= b,
+        CmpOp::Eq => a == b,
+        CmpOp::Ne => a != b,
+    }
+}
+
+fn matches_text(field: Field, want: &str, have: &str) -> bool {
+    if field == Field::Op { want.eq_ignore_ascii_case(have) } else { want == have }
+}
+
+fn keep(lane: &Lane, idx: Option<Arc<[u32]>>, pass: impl Fn(usize) -> bool) -> Option<Arc<[u32]>> {
+    Some(match idx {
+        #[expect(clippy::cast_possible_truncation, reason = "a lane has fewer than 2^32 events: rows are u32")]
+        None => (0..lane.len()).filter(|&i| pass(i)).map(|i| i as u32).collect(),
+        Some(idx) => idx.iter().copied().filter(|&i| pass(i as usize)).collect(),
+    })
+}
+
+fn add_rows(whole: &mut Whole, lane: &Lane, segment: Interval) {
+    for i in 0..lane.len() {
+        if segment.contains(lane.start[i]) {
+            whole.count += 1;
+            whole.sum += i128::from(lane.dur[i]);
+            whole.bytes += lane.bytes.get(i).map_or(0, |b| i128::from(*b));
+            whole.min = whole.min.min(lane.dur[i]);
+            whole.max = whole.max.max(lane.dur[i]);
+        }
+    }
+}
+
+fn add_bucket(whole: &mut Whole, b: &Bucket) {
+    whole.count += b.count;
+    whole.sum += b.sum;
+    whole.bytes += b.bytes;
+    whole.min = whole.min.min(b.min);
+    whole.max = whole.max.max(b.max);
+}
+
+fn sum_between(lane: &Lane, when: Interval) -> i128 {
+    let from = lane.start.partition_point(|s| *s < when.start);
+    let to = lane.start.partition_point(|s| *s < when.end);
+    lane.dur[from..to.max(from)].iter().map(|d| i128::from(*d)).sum()
+}
+
+/// Sorted disjoint windows that lie in both.
+pub(super) fn intersect(a: &[Interval], b: &[Interval]) -> Vec<Interval> {
+    let mut out = Vec::new();
+    for x in a {
+        for y in b {
+            let (start, end) = (x.start.max(y.start), x.end.min(y.end));
+            if start < end {
+                out.push(Interval::new(start, end));
+            }
+        }
+    }
+    out
+}
+
+fn source_words(sel: &Selector) -> &'static str {
+    sel.source.name()
+}
+
+/// "no request events", "no cudaMalloc events".
+fn nothing_of(sel: &Selector, ops: &[Op]) -> String {
+    match ops {
+        [one] => format!("no {} events", one.def().name),
+        _ => format!("no {} events of this kind", sel.source.name()),
+    }
+}
+
+/// Whether a filter counts launches since the last sync.
+pub(super) fn uses_since_sync(f: &Filter) -> bool {
+    fn value(v: &Value) -> bool {
+        match v {
+            Value::Field(f) => *f == Field::SinceSync,
+            Value::Neg(v) => value(v),
+            Value::Arith(_, a, b) => value(a) || value(b),
+            _ => false,
+        }
+    }
+    match f {
+        Filter::Cmp(a, _, b) => value(a) || value(b),
+        Filter::Not(inner) => uses_since_sync(inner),
+        Filter::All(list) | Filter::Any(list) => list.iter().any(uses_since_sync),
+        _ => false,
+    }
+}

@@ -1,0 +1,568 @@
+//! Rules after names, types and defaults are settled: what the evaluator runs.
+//!
+//! Everything a rule leaves out has been filled in, `let`s and parameters are substituted, bare
+//! statistics are bound to their metric, and every number is in base units (ns, bytes).
+
+use crate::source::{SourceFile, SourceId, Span};
+use crate::trace::catalogue::{Field, Key, Op, Source, State, SystemField, TraceFact};
+use crate::unit::{Dim, Num, Style};
+
+pub use crate::diagnosis::Severity;
+
+/// All rules and tests of one run.
+#[derive(Clone, Debug, Default)]
+pub struct Program {
+    /// The texts that spans refer to.
+    pub files: Vec<SourceFile>,
+    /// Metrics of all rules; equal ones appear once, so evaluation shares them.
+    pub metrics: Vec<Metric>,
+    /// In file order.
+    pub rules: Vec<Rule>,
+    /// In file order.
+    pub tests: Vec<Test>,
+}
+
+/// Position in [`Program::metrics`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct MetricId(pub u32);
+
+/// One rule.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    /// `LAUNCH_TAIL_CONTENTION`.
+    pub name: String,
+    /// The `id` clause, else the name in lower case with dashes.
+    pub id: String,
+    /// One line, or empty.
+    pub title: String,
+    /// Documentation: the `about` clause, else the `##` comments above the rule.
+    pub about: String,
+    /// References.
+    pub refs: Vec<String>,
+    /// Free words.
+    pub tags: Vec<String>,
+    /// Who to ask.
+    pub owner: String,
+    /// What observation would refute the diagnosis; empty where the rule does not say.
+    pub refuted_by: String,
+    /// Rules whose overlapping incidents this one explains.
+    pub explains: Vec<String>,
+    /// Samples that a statistic needs; below it is unknown. 10 unless the rule says otherwise.
+    pub min_count: u64,
+    /// File of the rule.
+    pub file: SourceId,
+    /// The whole rule.
+    pub span: Span,
+    /// The text of the condition, white space folded.
+    pub text: String,
+    /// What diagnoses are grouped by, sorted, always with `node`.
+    pub key: Vec<Key>,
+    /// Whether the author wrote `per` (else the key is the default one).
+    pub key_given: bool,
+    /// The condition.
+    pub cond: Cond,
+    /// First arm that holds counts; without any, medium.
+    pub severity: Vec<(Severity, Option<Cond>)>,
+    /// Time lost, where the rule says how to compute it.
+    pub impact: Option<Value>,
+    /// First message whose condition holds; without any, one is made from the condition.
+    pub messages: Vec<(Template, Option<Cond>)>,
+    /// Ordered advice; those whose condition holds.
+    pub fixes: Vec<(Template, Option<Cond>)>,
+    /// Known exceptions: the reason and the condition under which the rule does not speak.
+    pub excepts: Vec<(String, Cond)>,
+    /// What was filled in because the rule does not say it, in words, for `explain`.
+    pub defaults: Vec<String>,
+}
+
+/// A condition. Truth has three values.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Cond {
+    /// `left op right`, at least one side a statistic.
+    Compare {
+        /// The relation.
+        op: CmpOp,
+        /// Left side.
+        left: Value,
+        /// Right side.
+        right: Value,
+        /// Dimension of both.
+        dim: Dim,
+        /// The whole comparison.
+        span: Span,
+    },
+    /// Some event of the selection exists: `io.read > 50ms`, `cuda.malloc[ret != 0]`. A bound on
+    /// the duration is already a filter of the selection.
+    Exists {
+        /// Which events.
+        sel: Selector,
+        /// The whole predicate.
+        span: Span,
+    },
+    /// `sched.off_cpu(pid) > 1s`, `gap(gpu) > 500ms`: alone, a single stint that long; in a
+    /// `within` group, the stints of one thread near the other terms sum to that much.
+    State {
+        /// Which stints.
+        sel: Selector,
+        /// The relation (`>` or `>=`; others are [`Cond::Compare`]-like on single stints).
+        op: CmpOp,
+        /// The bound, a duration.
+        bound: Value,
+        /// The whole predicate.
+        span: Span,
+    },
+    /// Negation.
+    Not(Box<Cond>),
+    /// All.
+    And(Vec<Cond>),
+    /// Any.
+    Or(Vec<Cond>),
+    /// `cond unless guard`: cond and not guard.
+    Unless(Box<Cond>, Box<Cond>),
+    /// All terms hold, with one witness of each pairwise no further apart than `within_ns`.
+    Within {
+        /// Two or more terms.
+        terms: Vec<Cond>,
+        /// The distance, ns.
+        within_ns: i64,
+        /// The whole group.
+        span: Span,
+    },
+}
+
+/// A comparison.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CmpOp {
+    /// `>`
+    Gt,
+    /// `>=`
+    Ge,
+    /// `<`
+    Lt,
+    /// `<=`
+    Le,
+    /// `=`
+    Eq,
+    /// `!=`
+    Ne,
+}
+
+impl CmpOp {
+    /// As written.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Gt => ">",
+            Self::Ge => ">=",
+            Self::Lt => "<",
+            Self::Le => "<=",
+            Self::Eq => "=",
+            Self::Ne => "!=",
+        }
+    }
+}
+
+/// A number-valued expression. Its dimension is known to the checker and kept where it matters.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Value {
+    /// A constant in base units.
+    Num(Num),
+    /// A statistic of the trace.
+    Metric(MetricId),
+    /// A field of the event at hand; only inside filters.
+    Field(Field),
+    /// Negation.
+    Neg(Box<Value>),
+    /// Arithmetic.
+    Arith(Arith, Box<Value>, Box<Value>),
+}
+
+/// An arithmetic operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Arith {
+    /// Sum.
+    Add,
+    /// Difference.
+    Sub,
+    /// Product.
+    Mul,
+    /// Quotient; dividing by zero is unknown.
+    Div,
+}
+
+/// A statistic, ready to be computed per key.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Metric {
+    /// What is computed.
+    pub kind: MetricKind,
+    /// The keys it is computed for, sorted, with `node`; each is a key of the rule (a coarser
+    /// metric is broadcast).
+    pub key: Vec<Key>,
+    /// Samples it needs.
+    pub min_count: u64,
+    /// Dimension of the result.
+    pub dim: Dim,
+    /// As the author wrote it, white space folded, bare statistics completed.
+    pub text: String,
+}
+
+/// What a metric computes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum MetricKind {
+    /// A statistic over selected events.
+    Stat {
+        /// Which events.
+        sel: Selector,
+        /// Which statistic.
+        stat: Stat,
+        /// Which part of the key's life.
+        segment: Segment,
+        /// Sliding windows of that length, ns: the comparison then asks for a window.
+        over: Option<Window>,
+    },
+    /// `covered(A, B)`: the share of A's time that lies inside B.
+    Covered {
+        /// The symptom.
+        a: Selector,
+        /// The suspected cause.
+        b: Selector,
+        /// Whose B counts.
+        scope: Scope,
+        /// Which part of the key's life.
+        segment: Segment,
+    },
+    /// `lift(A, B)`: `covered(A, B)` divided by the share of the owner's whole life that lies
+    /// inside B. 1 is chance.
+    Lift {
+        /// The symptom.
+        a: Selector,
+        /// The suspected cause.
+        b: Selector,
+        /// Whose B counts.
+        scope: Scope,
+    },
+    /// `share(x)`: selected events over the same selection without its filters.
+    Share {
+        /// With filters.
+        sel: Selector,
+        /// Which part of the key's life.
+        segment: Segment,
+    },
+    /// `drop(m)` = 1 - m@second_half / m@first_half; `rise(m)` = m@second / m@first - 1;
+    /// `change(m)` = the larger of both.
+    Trend {
+        /// Which.
+        trend: Trend,
+        /// Which events.
+        sel: Selector,
+        /// Which statistic.
+        stat: Stat,
+    },
+    /// A statistic over the one-second snapshots of the node.
+    System {
+        /// Which column.
+        field: SystemField,
+        /// Min, Max, Avg, First, Last or a percentile.
+        stat: Stat,
+        /// Which part of the node's life.
+        segment: Segment,
+    },
+    /// A fact about the recording.
+    Fact(TraceFact),
+}
+
+/// A statistic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Stat {
+    /// Number of events.
+    Count,
+    /// Events in a time: count over the length of the segment.
+    Rate,
+    /// Sum of durations.
+    Sum,
+    /// Sum of bytes.
+    Bytes,
+    /// Bytes over summed duration.
+    Throughput,
+    /// Shortest.
+    Min,
+    /// Longest.
+    Max,
+    /// Mean duration.
+    Avg,
+    /// Nearest-rank percentile: `num / den` of the events are no longer.
+    Pct(u32, u32),
+    /// Standard deviation of the durations.
+    Stddev,
+    /// Share of the segment in which at least one is in progress.
+    Busy,
+    /// Number of different values of a field.
+    Distinct(Field),
+    /// First value in time.
+    First,
+    /// Last value in time.
+    Last,
+}
+
+impl Stat {
+    /// Whether it describes a distribution, so that a bare source is taken per operation.
+    pub fn is_distribution(self) -> bool {
+        matches!(
+            self,
+            Self::Min | Self::Max | Self::Avg | Self::Pct(..) | Self::Stddev | Self::Throughput
+        )
+    }
+}
+
+/// Which direction a [`MetricKind::Trend`] looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Trend {
+    /// Fall.
+    Drop,
+    /// Growth.
+    Rise,
+    /// Either.
+    Change,
+}
+
+/// A part of the key's life.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Segment {
+    /// All of it.
+    #[default]
+    Trace,
+    /// First half of the key's life.
+    FirstHalf,
+    /// Second half of the key's life.
+    SecondHalf,
+    /// Until the process is steady.
+    Warmup,
+    /// From then on.
+    Steady,
+}
+
+impl Segment {
+    /// All, with their names in rules.
+    pub const ALL: [(Self, &'static str); 5] = [
+        (Self::Trace, "trace"),
+        (Self::FirstHalf, "first_half"),
+        (Self::SecondHalf, "second_half"),
+        (Self::Warmup, "warmup"),
+        (Self::Steady, "steady"),
+    ];
+
+    /// By name.
+    pub fn by_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|(_, n)| *n == name).map(|(s, _)| s)
+    }
+}
+
+/// Sliding windows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Window {
+    /// Length, ns.
+    pub len_ns: i64,
+    /// Step, ns: a tenth of the length unless `every` says otherwise.
+    pub every_ns: i64,
+}
+
+/// Whose intervals count as the cause in `covered`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Scope {
+    /// Of the same thread: the only proof of a host cause.
+    #[default]
+    Thread,
+    /// Of any thread of the same process.
+    Process,
+    /// Of anything on the same node.
+    Node,
+}
+
+/// Which events (or derived intervals) a metric speaks of.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Selector {
+    /// The source as written.
+    pub source: Source,
+    /// What is selected before the filters.
+    pub base: Base,
+    /// All must hold.
+    pub filters: Vec<Filter>,
+}
+
+/// What a [`Selector`] starts from.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Base {
+    /// Stored or derived operations, sorted. For source `gpu`, nested driver calls are left out.
+    Ops(Vec<Op>),
+    /// Off-CPU time or one of its parts.
+    State(State),
+    /// Stretches between two calls of one process in which no selected call is in progress. Owned
+    /// by the thread that makes the call which ends it.
+    Gap(Box<Selector>),
+    /// Those gaps that start at the return of a synchronisation that emptied the queue: no launch
+    /// between that return and the end of the gap.
+    DrainedGap(Box<Selector>),
+    /// Runs of at least 3 whole seconds in which the process makes at most 40 % of the median
+    /// number of such calls of its preceding busy seconds (at least 5, median at least 100). Owned
+    /// by the launching thread.
+    Slump(Box<Selector>),
+    /// Whole seconds in which the process makes at least 20 launches or one graph launch, runs
+    /// merged. Owned by the launching thread.
+    BusySeconds,
+}
+
+/// A condition on one event.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Filter {
+    /// `field op value`: numbers and ids.
+    Cmp(Value, CmpOp, Value),
+    /// `field = word` (position in the field's words) or `!=`.
+    Enum {
+        /// The field.
+        field: Field,
+        /// Position of the word.
+        word: u8,
+        /// `!=`.
+        negated: bool,
+    },
+    /// `field = "text"`, `field in set` on texts.
+    Text {
+        /// The field.
+        field: Field,
+        /// Any of these.
+        any_of: Vec<String>,
+        /// `!=` or `not in`.
+        negated: bool,
+    },
+    /// `field =~ /…/`.
+    Match {
+        /// The field.
+        field: Field,
+        /// The pattern, checked and bounded.
+        pattern: Pattern,
+        /// `!~`.
+        negated: bool,
+    },
+    /// `field in {1, 2}` on ids.
+    OneOf {
+        /// The field.
+        field: Field,
+        /// Any of these.
+        any_of: Vec<i64>,
+    },
+    /// A flag that is set.
+    Flag(Field),
+    /// Negation.
+    Not(Box<Filter>),
+    /// All.
+    All(Vec<Filter>),
+    /// Any.
+    Any(Vec<Filter>),
+}
+
+/// A regular expression, compared by its text.
+#[derive(Clone, Debug)]
+pub struct Pattern(pub regex::Regex);
+
+impl PartialEq for Pattern {
+    fn eq(&self, o: &Self) -> bool {
+        self.0.as_str() == o.0.as_str()
+    }
+}
+impl Eq for Pattern {}
+impl std::hash::Hash for Pattern {
+    fn hash<H: std::hash::Hasher>(&self, h: &mut H) {
+        self.0.as_str().hash(h);
+    }
+}
+
+/// A text with values in it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Template {
+    /// Pieces in order.
+    pub parts: Vec<Part>,
+}
+
+/// A piece of a [`Template`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Part {
+    /// As it stands.
+    Text(String),
+    /// `{pid}`, `{process}`, `{op}`, `{tid}`, `{node}`, …: a part of the diagnosis' key. `process`
+    /// and `tid` are also known where the key is `pid`.
+    Key(Key),
+    /// `{cuda.p99}`, `{cuda.p99/p50:x}`: a value.
+    Value(Value, Dim, Style),
+}
+
+/// An in-file test.
+#[derive(Clone, Debug)]
+pub struct Test {
+    /// What it shows.
+    pub name: String,
+    /// The rule it is for.
+    pub rule: String,
+    /// File of the test.
+    pub file: SourceId,
+    /// The whole test.
+    pub span: Span,
+    /// Length of the trace; 0 where it is given by the events.
+    pub span_ns: i64,
+    /// `param NAME = value` fixtures, to be set before the rules are resolved.
+    pub params: Vec<(String, String)>,
+    /// The events, in the order written.
+    pub events: Vec<FixtureEvent>,
+    /// What must come out; at least one.
+    pub expects: Vec<Expect>,
+}
+
+/// An event of a test, possibly repeated.
+#[derive(Clone, Debug)]
+pub struct FixtureEvent {
+    /// `cuda.cudaStreamSync`, `sched.off_cpu`, `request.open`, `system`, `process.exec`, …
+    pub path: Vec<String>,
+    /// Offset of the first start from the beginning of the trace, ns.
+    pub at_ns: i64,
+    /// Repeat every so many ns…
+    pub every_ns: Option<i64>,
+    /// …until this offset (start of the last one is before it).
+    pub to_ns: i64,
+    /// `pid=7`, `dur=100us`, `name="ptxas"`.
+    pub fields: Vec<(String, Literal)>,
+    /// For messages.
+    pub span: Span,
+}
+
+/// A literal of a test.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Literal {
+    /// A number in base units.
+    Num(Num, Dim),
+    /// A quoted text.
+    Text(String),
+    /// A bare word.
+    Word(String),
+}
+
+/// What a test expects of its rule.
+#[derive(Clone, Debug)]
+pub struct Expect {
+    /// The outcome.
+    pub outcome: Outcome,
+    /// Conditions on some diagnosis: `pid = 7`, `op = "cudaStreamSync"`, `severity = high`.
+    pub checks: Vec<(String, CmpOp, Literal)>,
+    /// For messages.
+    pub span: Span,
+}
+
+/// Outcomes that a test can expect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Fires, that many times if given.
+    Fires(Option<u32>),
+    /// Everything was seen and the condition is false.
+    Quiet,
+    /// The trace cannot tell.
+    Unknown,
+    /// A source, operation or column that the rule needs is missing (not applicable).
+    Skipped,
+}

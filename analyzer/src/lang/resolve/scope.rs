@@ -1,0 +1,367 @@
+//! What names of a file stand for, and the state of checking one rule.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::super::ast::{self, Item};
+use super::super::diagnostic::{Code, Diagnostic};
+use super::super::hir::{MetricKind, Value, Window};
+use super::super::limits;
+use super::expr::Typed;
+use super::params;
+use super::select::Selection;
+use super::{R, Reported, twice};
+use crate::source::{SourceFile, SourceId, Span};
+use crate::trace::catalogue::{Key, Op, Source};
+use crate::unit::{Dim, Num};
+
+/// A constant with its dimension.
+pub(super) type Quantity = (Num, Dim);
+
+/// The definitions of a file.
+#[derive(Default)]
+pub(super) struct FileScope<'a> {
+    pub(super) file: SourceId,
+    pub(super) lets: BTreeMap<&'a str, &'a ast::Let>,
+    /// Parameters with their value; `None` where it could not be found out.
+    pub(super) params: BTreeMap<&'a str, (Option<Quantity>, Span)>,
+    pub(super) sets: BTreeMap<&'a str, &'a ast::Set>,
+    pub(super) broken: BTreeSet<&'a str>,
+    used: RefCell<BTreeSet<String>>,
+}
+
+impl<'a> FileScope<'a> {
+    /// A file that defines nothing.
+    pub(super) fn empty(file: SourceId) -> Self {
+        Self {
+            file,
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn new(
+        file: SourceId,
+        files: &'a [SourceFile],
+        tree: &'a ast::File,
+        overrides: &BTreeMap<&str, SourceId>,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) -> Self {
+        let mut scope = Self {
+            file,
+            lets: BTreeMap::new(),
+            params: BTreeMap::new(),
+            sets: BTreeMap::new(),
+            broken: tree.broken.iter().map(String::as_str).collect(),
+            used: RefCell::default(),
+        };
+        let mut places: BTreeMap<&str, Span> = BTreeMap::new();
+        for item in &tree.items {
+            let name = match item {
+                Item::Let(l) => &l.name,
+                Item::Param(p) => &p.name,
+                Item::Set(s) => &s.name,
+                Item::Rule(_) | Item::Test(_) => continue,
+            };
+            if let Some(first) = places.get(name.text.as_str()) {
+                diagnostics.push(twice(files, "name", name, file, (file, *first)));
+                continue;
+            }
+            places.insert(&name.text, name.span);
+            if Source::by_name(&name.text).is_some() {
+                diagnostics.push(
+                    Diagnostic::new(
+                        Code::Shadowed,
+                        file,
+                        name.span,
+                        format!("`{}` hides the source of that name", name.text),
+                    )
+                    .help("give it another name"),
+                );
+            }
+            match item {
+                Item::Let(l) => {
+                    scope.lets.insert(&name.text, l);
+                }
+                Item::Param(p) => {
+                    let value = params::value(p, &scope, files, overrides, diagnostics);
+                    scope.params.insert(&name.text, (value, name.span));
+                }
+                Item::Set(s) => {
+                    scope.sets.insert(&name.text, s);
+                }
+                Item::Rule(_) | Item::Test(_) => {}
+            }
+        }
+        scope
+    }
+
+    pub(super) fn param_names(&self) -> impl Iterator<Item = &'a str> {
+        self.params.keys().copied()
+    }
+
+    pub(super) fn mark_used(&self, name: &str) {
+        self.used.borrow_mut().insert(name.to_owned());
+    }
+
+    /// Definitions that nothing uses.
+    pub(super) fn unused(&self, diagnostics: &mut Vec<Diagnostic>) {
+        let used = self.used.borrow();
+        let mut say = |code, what: &str, name: &str, span| {
+            if !used.contains(name) && !name.starts_with('_') {
+                diagnostics.push(
+                    Diagnostic::new(code, self.file, span, format!("the {what} `{name}` is never used"))
+                        .help("remove it, or start its name with `_`"),
+                );
+            }
+        };
+        for (n, l) in &self.lets {
+            say(Code::UnusedLet, "`let`", n, l.name.span);
+        }
+        for (n, (_, span)) in &self.params {
+            say(Code::UnusedParam, "parameter", n, *span);
+        }
+        for (n, s) in &self.sets {
+            say(Code::UnusedSet, "set", n, s.name.span);
+        }
+    }
+}
+
+/// A statistic of the rule at hand, before the rule's key is known.
+#[derive(Clone, Debug)]
+pub(super) struct Proto {
+    pub(super) kind: MetricKind,
+    /// Which source decides what keys it can have.
+    pub(super) term: Term,
+    pub(super) dim: Dim,
+    /// What a bare statistic to its right takes over.
+    pub(super) origin: Option<Selection>,
+}
+
+/// What a part of the rule says about keys.
+#[derive(Clone, Debug)]
+pub(super) struct Term {
+    pub(super) source: Source,
+    /// The operations, where it selects any.
+    pub(super) ops: Option<Vec<Op>>,
+    /// Keys that the author wrote.
+    pub(super) keys: Option<Vec<Key>>,
+    /// A bare source with a statistic of a distribution: taken per operation.
+    pub(super) per_op: bool,
+    /// For messages.
+    pub(super) text: String,
+    pub(super) span: Span,
+}
+
+/// A number-valued expression.
+#[derive(Clone, Debug)]
+pub(super) struct Number {
+    pub(super) value: Value,
+    pub(super) dim: Dim,
+    /// A constant written without a unit.
+    pub(super) bare: bool,
+    /// Its windows, each once.
+    pub(super) windows: Vec<Window>,
+}
+
+impl Number {
+    pub(super) fn constant(value: Num, dim: Dim) -> Self {
+        Self {
+            value: Value::Num(value),
+            dim,
+            bare: false,
+            windows: Vec::new(),
+        }
+    }
+
+    pub(super) fn as_const(&self) -> Option<Num> {
+        match self.value {
+            Value::Num(n) => Some(n),
+            _ => None,
+        }
+    }
+}
+
+/// What stands to the left of an expression, for bare statistics.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Scope {
+    /// Statistics of the same comparison, as positions in the rule's list, and selections.
+    pub(super) left: Vec<Left>,
+    /// Inside a filter: the selection with the filters before this one.
+    pub(super) filter: Option<Selection>,
+}
+
+/// A candidate for a bare statistic.
+#[derive(Clone, Debug)]
+pub(super) enum Left {
+    Proto(usize),
+    Selection(Selection),
+}
+
+/// The state of checking one rule.
+pub(super) struct Checker<'a> {
+    pub(super) scope: &'a FileScope<'a>,
+    pub(super) source: &'a SourceFile,
+    pub(super) locals: Vec<&'a ast::Let>,
+    pub(super) used_locals: BTreeSet<usize>,
+    /// `let`s being filled in, innermost last: `true` for those of the file.
+    pub(super) active: Vec<(&'a ast::Let, bool)>,
+    pub(super) diagnostics: Vec<Diagnostic>,
+    pub(super) protos: Vec<Proto>,
+    pub(super) terms: Vec<Term>,
+    pub(super) defaults: Vec<String>,
+    nodes: u32,
+}
+
+impl<'a> Checker<'a> {
+    pub(super) fn new(scope: &'a FileScope<'a>, source: &'a SourceFile) -> Self {
+        Self {
+            scope,
+            source,
+            locals: Vec::new(),
+            used_locals: BTreeSet::new(),
+            active: Vec::new(),
+            diagnostics: Vec::new(),
+            protos: Vec::new(),
+            terms: Vec::new(),
+            defaults: Vec::new(),
+            nodes: 0,
+        }
+    }
+
+    /// A diagnostic of this file.
+    pub(super) fn diag(&self, code: Code, span: Span, message: impl Into<String>) -> Diagnostic {
+        Diagnostic::new(code, self.scope.file, span, message)
+    }
+
+    /// Reports and gives up on the part at hand.
+    pub(super) fn fail<T>(&mut self, d: Diagnostic) -> R<T> {
+        self.diagnostics.push(d);
+        Err(Reported)
+    }
+
+    /// Counts work, so that `let`s of `let`s cannot grow without bound.
+    pub(super) fn spend(&mut self, span: Span) -> R<()> {
+        self.nodes += 1;
+        let over_nodes = self.nodes > limits::RULE_NODES;
+        if over_nodes || self.protos.len() > limits::RULE_METRICS {
+            let what = if over_nodes {
+                format!("{} expressions", limits::RULE_NODES)
+            } else {
+                format!("{} statistics", limits::RULE_METRICS)
+            };
+            let already = self.diagnostics.iter().any(|d| d.code == Code::TooLarge);
+            if !already {
+                let d = self
+                    .diag(Code::TooLarge, span, format!("this rule has more than {what}"))
+                    .help("split it into several rules");
+                self.diagnostics.push(d);
+            }
+            return Err(Reported);
+        }
+        Ok(())
+    }
+
+    /// The text of a span, white space folded.
+    pub(super) fn text(&self, span: Span) -> String {
+        fold(self.source.text.get(span.range()).unwrap_or(""))
+    }
+
+    pub(super) fn note(&mut self, text: String) {
+        if !self.defaults.contains(&text) {
+            self.defaults.push(text);
+        }
+    }
+
+    /// The `let` that a name stands for here. Inside a `let` of the file, those of the rule are not
+    /// visible.
+    pub(super) fn find_let(&mut self, name: &str) -> Option<(&'a ast::Let, bool)> {
+        let in_file_let = self.active.last().is_some_and(|(_, file)| *file);
+        if !in_file_let && let Some(i) = self.locals.iter().rposition(|l| l.name.text == name) {
+            self.used_locals.insert(i);
+            return Some((self.locals[i], false));
+        }
+        let l = self.scope.lets.get(name).copied()?;
+        self.scope.mark_used(name);
+        Some((l, true))
+    }
+
+    /// Runs `inner` on the expression of a `let`, unless it is being filled in already.
+    pub(super) fn inside<T>(
+        &mut self,
+        (l, of_file): (&'a ast::Let, bool),
+        at: Span,
+        inner: impl FnOnce(&mut Self, &'a ast::Expr) -> R<T>,
+    ) -> R<T> {
+        if self.active.iter().any(|(a, _)| std::ptr::eq(*a, l)) {
+            let d = self
+                .diag(Code::UnknownName, at, format!("`{}` is defined by itself", l.name.text))
+                .also(l.name.span, "defined here");
+            return self.fail(d);
+        }
+        if self.active.len() >= limits::LET_DEPTH {
+            let d = self.diag(
+                Code::TooDeep,
+                at,
+                format!("more than {} `let`s stand for each other here", limits::LET_DEPTH),
+            );
+            return self.fail(d);
+        }
+        self.active.push((l, of_file));
+        let out = inner(self, &l.expr);
+        self.active.pop();
+        out
+    }
+
+    /// A constant duration above zero, in nanoseconds.
+    pub(super) fn duration(&mut self, e: &ast::Expr, what: &str) -> R<i64> {
+        let Typed::Number(n) = self.typed(e, &mut Scope::default())? else {
+            return self.not_a_number(e);
+        };
+        let Some(value) = n.as_const() else {
+            let d = self.diag(
+                Code::NotConstant,
+                e.span,
+                format!("{what} must be a constant, not a statistic"),
+            );
+            return self.fail(d);
+        };
+        if n.bare {
+            let text = self.text(e.span);
+            let d = self.bare_number(e, Dim::TIME).help(format!("{text}ms? {text}s?"));
+            return self.fail(d);
+        }
+        if n.dim != Dim::TIME {
+            return self.bare_or_mismatch(e, &n, Dim::TIME, e.span, what);
+        }
+        match i64::try_from(value.floor()) {
+            Ok(ns) if ns >= 0 => Ok(ns),
+            _ => {
+                let d = self.diag(
+                    Code::Arithmetic,
+                    e.span,
+                    format!("{what} is negative or longer than 292 years"),
+                );
+                self.fail(d)
+            }
+        }
+    }
+}
+
+/// White space folded to single spaces.
+pub(super) fn fold(text: &str) -> String {
+    let mut out = String::new();
+    for line in text.lines() {
+        let code = if line.contains('"') || line.contains('/') {
+            line
+        } else {
+            line.split('#').next().unwrap_or("")
+        };
+        for w in code.split_whitespace() {
+            if !out.is_empty() {
+                out.push(' ');
+            }
+            out.push_str(w);
+        }
+    }
+    out
+}

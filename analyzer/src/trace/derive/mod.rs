@@ -1,0 +1,9 @@
+//! What follows from the rows: nesting, first uses, run states, counts, the stages of a process'
+//! life, runs of programs, requests. Nothing here reads a file.
+
+pub(crate) mod calls;
+pub(crate) mod counts;
+pub(crate) mod life;
+pub(crate) mod programs;
+pub(crate) mod requests;
+pub(crate) mod run_state;

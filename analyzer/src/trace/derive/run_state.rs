@@ -1,0 +1,79 @@
+//! When an off-CPU thread became runnable: from the recorder's details, or from wake-ups.
+
+use rustc_hash::FxHashMap;
+
+use crate::trace::identity::known;
+use crate::trace::model::UNKNOWN_TIME;
+use crate::trace::reader::columns::RawLane;
+use crate::trace::reader::scan::Details;
+
+/// Bits of the state in which a thread left its CPU.
+const UNINTERRUPTIBLE: i64 = 0x2;
+/// Set for idle kernel threads: uninterruptible, but waiting for nothing.
+const NO_LOAD: i64 = 0x400;
+
+/// Fills run states from (state, `woken_at`, preemptor) of each stint. Returns how many details
+/// found a stint.
+pub(crate) fn from_details(lanes: &mut [RawLane], base: i64, details: &Details) -> usize {
+    let switch = known(3, 1);
+    let mut found = 0;
+    for lane in lanes.iter_mut().filter(|l| l.key.op == switch && l.len() > 0) {
+        let n = lane.len();
+        let mut cursor = details.cursor();
+        let (mut runnable, mut uninterruptible) = (Vec::with_capacity(n), Vec::with_capacity(n));
+        for i in 0..n {
+            let (start, end) = (lane.start[i], lane.end(i));
+            let Some([state, woken, preemptor]) = cursor.get(base.wrapping_add(i64::from(lane.row[i]))) else {
+                runnable.push(UNKNOWN_TIME);
+                uninterruptible.push(false);
+                continue;
+            };
+            found += 1;
+            runnable.push(if state == 0 {
+                start
+            } else if woken == 0 {
+                UNKNOWN_TIME
+            } else {
+                woken.clamp(start, end)
+            });
+            uninterruptible.push(state & UNINTERRUPTIBLE != 0 && state & NO_LOAD == 0);
+            // Who took the CPU says more than who had it last.
+            if preemptor != 0
+                && let Some(previous) = lane.aux.get_mut(i)
+            {
+                *previous = preemptor;
+            }
+        }
+        lane.runnable = runnable;
+        lane.uninterruptible = uninterruptible;
+    }
+    found
+}
+
+/// Fills run states from wake-ups, all of which must be rows: a thread is runnable from its last
+/// wake-up inside the stint on; without any it was preempted.
+pub(crate) fn from_wakeups(lanes: &mut [RawLane]) {
+    let (switch, wakeup) = (known(3, 1), known(3, 2));
+    let mut woken: FxHashMap<(u16, i64), Vec<i64>> = FxHashMap::default();
+    for lane in lanes.iter().filter(|l| l.key.op == wakeup) {
+        for (i, &target) in lane.value.iter().enumerate() {
+            woken.entry((lane.key.node, target)).or_default().push(lane.start[i]);
+        }
+    }
+    #[expect(clippy::iter_over_hash_type, reason = "each list is sorted by itself")]
+    for times in woken.values_mut() {
+        times.sort_unstable();
+    }
+    for lane in lanes.iter_mut().filter(|l| l.key.op == switch && l.len() > 0) {
+        let times = woken.get(&(lane.key.node, lane.key.tid)).map_or(&[][..], Vec::as_slice);
+        let mut runnable = Vec::with_capacity(lane.len());
+        for i in 0..lane.len() {
+            let (start, end) = (lane.start[i], lane.end(i));
+            let last = times.partition_point(|&t| t <= end);
+            let inside = last.checked_sub(1).map(|k| times[k]).filter(|&t| t > start);
+            runnable.push(inside.unwrap_or(start));
+        }
+        lane.uninterruptible = vec![false; lane.len()];
+        lane.runnable = runnable;
+    }
+}

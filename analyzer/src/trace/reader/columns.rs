@@ -1,0 +1,578 @@
+//! Rows of `events` as they come off the file: one set of columns for each (node, pid, tid, op) as
+//! stored, before anybody knows which process a thread belongs to.
+
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+
+use super::options::Needs;
+use crate::trace::anchor;
+use crate::trace::catalogue::{Anchor, OPS, Op, Source};
+use crate::trace::model::UNKNOWN_TIME;
+
+/// Position of a node name within its file.
+pub(crate) type FileNode = u16;
+
+/// Identity of a row as stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct RawKey {
+    pub(crate) node: FileNode,
+    pub(crate) pid: i64,
+    pub(crate) tid: i64,
+    pub(crate) op: Op,
+}
+
+/// What one of the two arguments means for an op, or which of them holds something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Arg {
+    None,
+    Arg0,
+    Arg1,
+    Sectors,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Direction {
+    None,
+    Kind,
+    Always(u8),
+}
+
+/// How rows of an op are kept.
+#[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent columns")]
+pub(crate) struct Shape {
+    /// Whether every row is kept, or only a summary of them.
+    keep: bool,
+    anchor: Anchor,
+    /// What goes to `value`.
+    value: Arg,
+    /// What goes to `aux`.
+    aux: Arg,
+    direction: Direction,
+    ret: bool,
+    gpu: bool,
+    rank: bool,
+    cgroup: bool,
+}
+
+const UNKNOWN_DIRECTION: u8 = 5;
+
+impl Shape {
+    fn of(op: Op, needs: &Needs) -> Self {
+        let d = op.def();
+        let call = matches!(d.source, Source::Cuda | Source::Driver | Source::Graph | Source::Nccl);
+        let (mut value, mut aux, mut direction) = (Arg::None, Arg::None, Direction::None);
+        match d.source {
+            Source::Cuda | Source::Driver => {
+                if op.is("launch") {
+                    value = Arg::Arg0;
+                    // The driver rows of every generation store 0 here.
+                    if needs.stream && d.source == Source::Cuda {
+                        aux = Arg::Arg1;
+                    }
+                } else if op.is("malloc") || op.is("host_alloc") || op.is("memset") {
+                    value = Arg::Arg0;
+                } else if op.is("free") {
+                    value = Arg::Arg1;
+                } else if op.is("memcpy") {
+                    value = Arg::Arg0;
+                    direction = match d.name {
+                        "cudaMemcpy" | "cudaMemcpyAsync" | "cudaMemcpy2D" | "cudaMemcpy2DAsync" => Direction::Kind,
+                        n if n.contains("HtoD") => Direction::Always(1),
+                        n if n.contains("DtoH") => Direction::Always(2),
+                        n if n.contains("DtoD") || n.contains("Peer") => Direction::Always(3),
+                        _ => Direction::Always(UNKNOWN_DIRECTION),
+                    };
+                } else if matches!(d.name, "cudaStreamSync" | "cuStreamSynchronize") && needs.stream {
+                    aux = Arg::Arg0;
+                }
+            }
+            Source::Io => value = Arg::Sectors,
+            Source::Net => value = Arg::Arg1,
+            Source::Sched => match d.op_id {
+                1 => aux = Arg::Arg1,
+                2 => value = Arg::Arg1,
+                _ => {}
+            },
+            Source::Mem => match d.op_id {
+                3 => value = Arg::Arg0,
+                _ => value = Arg::Arg1,
+            },
+            Source::Process if op.is("fork") => value = Arg::Arg1,
+            _ => {}
+        }
+        Self {
+            keep: needs.has(op),
+            anchor: d.anchor,
+            value,
+            aux,
+            direction,
+            ret: call && needs.ret,
+            gpu: call && needs.gpu,
+            rank: (call || d.source == Source::Net) && needs.rank,
+            cgroup: (call || d.source == Source::Net) && needs.cgroup,
+        }
+    }
+}
+
+/// Rows of one bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Tally {
+    pub(crate) rows: u64,
+    pub(crate) sum: i128,
+    pub(crate) min: i64,
+    pub(crate) max: i64,
+}
+
+impl Tally {
+    pub(crate) const NONE: Self = Self {
+        rows: 0,
+        sum: 0,
+        min: i64::MAX,
+        max: 0,
+    };
+
+    pub(crate) fn add(&mut self, dur: i64) {
+        self.rows += 1;
+        self.sum += i128::from(dur);
+        self.min = self.min.min(dur);
+        self.max = self.max.max(dur);
+    }
+
+    pub(crate) fn merge(&mut self, o: Self) {
+        self.rows += o.rows;
+        self.sum += o.sum;
+        self.min = self.min.min(o.min);
+        self.max = self.max.max(o.max);
+    }
+}
+
+/// Length of the shorter buckets; the longer ones are twelve of them.
+pub(crate) const FIVE_SECONDS: i64 = 5_000_000_000;
+
+/// The rows of one [`RawKey`].
+#[derive(Clone, Debug)]
+pub(crate) struct RawLane {
+    pub(crate) key: RawKey,
+    /// File that the rows come from.
+    pub(crate) file: u32,
+    pub(crate) start: Vec<i64>,
+    pub(crate) dur: Vec<i64>,
+    /// rowid minus the smallest of the file.
+    pub(crate) row: Vec<u32>,
+    /// Bytes, kernel, child, target, victim: by op.
+    pub(crate) value: Vec<i64>,
+    /// Stream, or the previous thread.
+    pub(crate) aux: Vec<i64>,
+    pub(crate) direction: Vec<u8>,
+    /// Empty while all are 0.
+    pub(crate) ret: Vec<i32>,
+    pub(crate) gpu: Vec<i32>,
+    pub(crate) rank: Vec<i32>,
+    pub(crate) cgroup: Vec<i64>,
+    /// sched, from tables of details or from wake-ups: see [`crate::trace::Lane`].
+    pub(crate) runnable: Vec<i64>,
+    pub(crate) uninterruptible: Vec<bool>,
+    /// False once a row came before its predecessor.
+    pub(crate) sorted: bool,
+    /// Rows seen, kept or not.
+    pub(crate) rows: u64,
+    /// Smallest start and largest end, kept or not; meaningless without rows.
+    pub(crate) first: i64,
+    pub(crate) last: i64,
+    /// Last row seen, for a look at its name.
+    pub(crate) sample: u32,
+    /// Rows that are not kept, by five-second bucket of their timestamp.
+    pub(crate) tallies: FxHashMap<i64, Tally>,
+}
+
+impl RawLane {
+    pub(crate) fn new(key: RawKey, file: u32) -> Self {
+        Self {
+            key,
+            file,
+            start: Vec::new(),
+            dur: Vec::new(),
+            row: Vec::new(),
+            value: Vec::new(),
+            aux: Vec::new(),
+            direction: Vec::new(),
+            ret: Vec::new(),
+            gpu: Vec::new(),
+            rank: Vec::new(),
+            cgroup: Vec::new(),
+            runnable: Vec::new(),
+            uninterruptible: Vec::new(),
+            sorted: true,
+            rows: 0,
+            first: i64::MAX,
+            last: i64::MIN,
+            sample: 0,
+            tallies: FxHashMap::default(),
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.start.len()
+    }
+
+    pub(crate) fn end(&self, i: usize) -> i64 {
+        self.start[i].saturating_add(self.dur[i])
+    }
+
+    /// Adds the rows of a later range of the same file, or of another file.
+    pub(crate) fn append(&mut self, mut o: Self) {
+        if self.rows == 0 {
+            *self = o;
+            return;
+        }
+        self.sorted &= o.sorted
+            && match (self.start.last(), o.start.first()) {
+                (Some(a), Some(b)) => a <= b,
+                _ => true,
+            };
+        let (n, m) = (self.len(), o.len());
+        pad(&mut self.ret, n, &mut o.ret, m, 0);
+        pad(&mut self.aux, n, &mut o.aux, m, 0);
+        pad(&mut self.value, n, &mut o.value, m, 0);
+        pad(&mut self.gpu, n, &mut o.gpu, m, 0);
+        pad(&mut self.rank, n, &mut o.rank, m, -1);
+        pad(&mut self.cgroup, n, &mut o.cgroup, m, 0);
+        pad(&mut self.direction, n, &mut o.direction, m, UNKNOWN_DIRECTION);
+        pad(&mut self.runnable, n, &mut o.runnable, m, UNKNOWN_TIME);
+        pad(&mut self.uninterruptible, n, &mut o.uninterruptible, m, false);
+        self.start.append(&mut o.start);
+        self.dur.append(&mut o.dur);
+        self.row.append(&mut o.row);
+        self.rows += o.rows;
+        self.first = self.first.min(o.first);
+        self.last = self.last.max(o.last);
+        // Row numbers of two files mix here; the name is looked up in the later one.
+        self.file = o.file;
+        self.sample = o.sample;
+        #[expect(clippy::iter_over_hash_type, reason = "a sum has no order")]
+        for (bucket, tally) in o.tallies {
+            self.tallies.entry(bucket).or_insert(Tally::NONE).merge(tally);
+        }
+    }
+
+    fn reserve(&mut self, extra: usize) {
+        self.start.reserve_exact(extra);
+        self.dur.reserve_exact(extra);
+        self.row.reserve_exact(extra);
+        for column in [&mut self.value, &mut self.aux, &mut self.cgroup] {
+            if !column.is_empty() {
+                column.reserve_exact(extra);
+            }
+        }
+    }
+
+    /// Joins parts in order. Each part is freed as soon as it is copied.
+    pub(crate) fn concat(parts: Vec<Self>) -> Option<Self> {
+        let total: usize = parts.iter().map(Self::len).sum();
+        let mut parts = parts.into_iter();
+        let mut all = parts.next()?;
+        all.reserve(total - all.len());
+        for part in parts {
+            all.append(part);
+        }
+        Some(all)
+    }
+
+    /// Sorts by (start, number of the event). Rows come in by number, so equal starts keep their
+    /// order unless `numbers` gives the numbers of a file whose row order is another one.
+    pub(crate) fn sort(&mut self, numbers: Option<&[u64]>) {
+        if let Some(numbers) = numbers {
+            let number = |row: u32| numbers.get(row as usize).copied().unwrap_or(u64::from(row));
+            let mut order: Vec<u32> = (0..to_u32(self.len())).collect();
+            order.sort_by_key(|&i| (self.start[i as usize], number(self.row[i as usize])));
+            self.permute(0, &order);
+        } else if !self.sorted {
+            // Rows are late by a fraction of a second at most, so what is out of order lies in short
+            // blocks. A block ends where nothing before is larger than anything behind.
+            let n = self.len();
+            let mut least_behind = vec![i64::MAX; n + 1];
+            for i in (0..n).rev() {
+                least_behind[i] = least_behind[i + 1].min(self.start[i]);
+            }
+            let (mut from, mut largest) = (0, i64::MIN);
+            let mut order: Vec<u32> = Vec::new();
+            for i in 0..n {
+                largest = largest.max(self.start[i]);
+                if largest <= least_behind[i + 1] {
+                    if i > from {
+                        order.clear();
+                        order.extend(to_u32(from)..=to_u32(i));
+                        order.sort_by_key(|&k| self.start[k as usize]);
+                        self.permute(from, &order);
+                    }
+                    from = i + 1;
+                    largest = i64::MIN;
+                }
+            }
+        }
+        self.sorted = true;
+    }
+
+    fn permute(&mut self, at: usize, order: &[u32]) {
+        fn apply<T: Copy>(column: &mut [T], at: usize, order: &[u32]) {
+            if column.is_empty() {
+                return;
+            }
+            let moved: Vec<T> = order.iter().map(|&i| column[i as usize]).collect();
+            column[at..at + order.len()].copy_from_slice(&moved);
+        }
+        apply(&mut self.start, at, order);
+        apply(&mut self.dur, at, order);
+        apply(&mut self.row, at, order);
+        apply(&mut self.value, at, order);
+        apply(&mut self.aux, at, order);
+        apply(&mut self.direction, at, order);
+        apply(&mut self.ret, at, order);
+        apply(&mut self.gpu, at, order);
+        apply(&mut self.rank, at, order);
+        apply(&mut self.cgroup, at, order);
+        apply(&mut self.runnable, at, order);
+        apply(&mut self.uninterruptible, at, order);
+    }
+
+    /// Splits off the rows from position `at` on.
+    pub(crate) fn split_off(&mut self, at: usize) -> Self {
+        fn cut<T>(column: &mut Vec<T>, at: usize) -> Vec<T> {
+            if column.is_empty() {
+                Vec::new()
+            } else {
+                column.split_off(at)
+            }
+        }
+        let mut rest = Self::new(self.key, self.file);
+        rest.start = cut(&mut self.start, at);
+        rest.dur = cut(&mut self.dur, at);
+        rest.row = cut(&mut self.row, at);
+        rest.value = cut(&mut self.value, at);
+        rest.aux = cut(&mut self.aux, at);
+        rest.direction = cut(&mut self.direction, at);
+        rest.ret = cut(&mut self.ret, at);
+        rest.gpu = cut(&mut self.gpu, at);
+        rest.rank = cut(&mut self.rank, at);
+        rest.cgroup = cut(&mut self.cgroup, at);
+        rest.runnable = cut(&mut self.runnable, at);
+        rest.uninterruptible = cut(&mut self.uninterruptible, at);
+        rest.sorted = self.sorted;
+        for part in [&mut *self, &mut rest] {
+            part.rows = part.len() as u64;
+            part.first = part.start.first().copied().unwrap_or(i64::MAX);
+            part.last = (0..part.len()).map(|i| part.end(i)).max().unwrap_or(i64::MIN);
+            part.sample = part.row.last().copied().unwrap_or(0);
+        }
+        rest
+    }
+}
+
+/// Fills the shorter of two columns where only one of them was needed so far.
+fn pad<T: Copy>(a: &mut Vec<T>, a_len: usize, b: &mut Vec<T>, b_len: usize, zero: T) {
+    if a.is_empty() && b.is_empty() {
+        return;
+    }
+    a.resize(a_len, zero);
+    b.resize(b_len, zero);
+    a.append(b);
+}
+
+pub(crate) fn to_u32(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}
+
+/// One row, decoded.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Row {
+    pub(crate) rowid: i64,
+    pub(crate) timestamp: i64,
+    pub(crate) duration: i64,
+    pub(crate) pid: i64,
+    pub(crate) tid: i64,
+    pub(crate) source: i64,
+    pub(crate) op: i64,
+    pub(crate) arg0: i64,
+    pub(crate) arg1: i64,
+    pub(crate) ret: i64,
+    pub(crate) gpu: i64,
+    pub(crate) rank: Option<i64>,
+    pub(crate) cgroup: i64,
+    pub(crate) node: FileNode,
+}
+
+const SOURCES: usize = 16;
+const OP_IDS: usize = 256;
+const NO_OP: u16 = u16::MAX;
+
+/// Which op is meant by (source, op) and how its rows are kept.
+#[derive(Clone, Debug)]
+pub(crate) struct Shapes {
+    by_ids: Vec<u16>,
+    by_op: Vec<Shape>,
+}
+
+impl Shapes {
+    pub(crate) fn new(needs: &Needs) -> Self {
+        let mut by_ids = vec![NO_OP; SOURCES * OP_IDS];
+        for op in Op::all() {
+            let d = op.def();
+            let (s, o) = (usize::from(d.source_id), usize::from(d.op_id));
+            if s != 0 && s < SOURCES && o < OP_IDS {
+                by_ids[s * OP_IDS + o] = op.0;
+            }
+        }
+        debug_assert_eq!(
+            by_ids.iter().filter(|&&o| o != NO_OP).count(),
+            OPS.iter().filter(|d| d.source_id != 0).count()
+        );
+        Self {
+            by_ids,
+            by_op: Op::all().map(|op| Shape::of(op, needs)).collect(),
+        }
+    }
+
+    fn find(&self, source: i64, op: i64) -> Option<Op> {
+        let (s, o) = (usize::try_from(source).ok()?, usize::try_from(op).ok()?);
+        if s >= SOURCES || o >= OP_IDS {
+            return None;
+        }
+        let op = self.by_ids[s * OP_IDS + o];
+        (op != NO_OP).then_some(Op(op))
+    }
+}
+
+/// Collects the rows of one range. The only thing that a source of rows has to feed.
+#[derive(Debug)]
+pub(crate) struct RowSink {
+    shapes: Arc<Shapes>,
+    file: u32,
+    base: i64,
+    index: FxHashMap<RawKey, u32>,
+    recent: Vec<(RawKey, u32)>,
+    pub(crate) lanes: Vec<RawLane>,
+    pub(crate) rows: u64,
+    pub(crate) unknown: u64,
+}
+
+/// Events of a few threads alternate: remembering some keys saves most look-ups.
+const RECENT: usize = 1024;
+const NOBODY: (RawKey, u32) = (
+    RawKey {
+        node: 0,
+        pid: 0,
+        tid: 0,
+        op: Op(NO_OP),
+    },
+    0,
+);
+
+impl RowSink {
+    pub(crate) fn new(shapes: Arc<Shapes>, file: u32, base: i64) -> Self {
+        Self {
+            shapes,
+            file,
+            base,
+            index: FxHashMap::default(),
+            recent: vec![NOBODY; RECENT],
+            lanes: Vec::new(),
+            rows: 0,
+            unknown: 0,
+        }
+    }
+
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "the low bits of a thread id choose a slot"
+    )]
+    fn lane(&mut self, key: RawKey) -> &mut RawLane {
+        let slot = (key.tid as usize).wrapping_mul(31).wrapping_add(usize::from(key.op.0)) % RECENT;
+        let (recent, at) = self.recent[slot];
+        let at = if recent == key {
+            at
+        } else {
+            let lanes = &mut self.lanes;
+            let file = self.file;
+            let at = *self.index.entry(key).or_insert_with(|| {
+                lanes.push(RawLane::new(key, file));
+                to_u32(lanes.len() - 1)
+            });
+            self.recent[slot] = (key, at);
+            at
+        };
+        &mut self.lanes[at as usize]
+    }
+
+    /// Takes a row.
+    #[inline]
+    pub(crate) fn push(&mut self, row: &Row) {
+        self.rows += 1;
+        let Some(op) = self.shapes.find(row.source, row.op) else {
+            self.unknown += 1;
+            return;
+        };
+        let shape = self.shapes.by_op[usize::from(op.0)];
+        let (start, dur) = anchor::interval(shape.anchor, row.timestamp, row.duration);
+        let offset = u32::try_from(row.rowid.wrapping_sub(self.base)).unwrap_or(u32::MAX);
+        let lane = self.lane(RawKey {
+            node: row.node,
+            pid: row.pid,
+            tid: row.tid,
+            op,
+        });
+        lane.rows += 1;
+        lane.first = lane.first.min(start);
+        lane.last = lane.last.max(start.saturating_add(dur));
+        lane.sample = offset;
+        if !shape.keep {
+            let bucket = row.timestamp.div_euclid(FIVE_SECONDS);
+            lane.tallies.entry(bucket).or_insert(Tally::NONE).add(dur);
+            return;
+        }
+        if lane.start.last().is_some_and(|&last| start < last) {
+            lane.sorted = false;
+        }
+        let n = lane.start.len();
+        lane.start.push(start);
+        lane.dur.push(dur);
+        lane.row.push(offset);
+        match shape.value {
+            Arg::None => {}
+            Arg::Arg0 => lane.value.push(row.arg0),
+            Arg::Arg1 => lane.value.push(row.arg1),
+            Arg::Sectors => lane.value.push(row.arg0.saturating_mul(512)),
+        }
+        match shape.aux {
+            Arg::Arg0 => lane.aux.push(row.arg0),
+            Arg::Arg1 => lane.aux.push(row.arg1),
+            Arg::None | Arg::Sectors => {}
+        }
+        match shape.direction {
+            Direction::None => {}
+            Direction::Always(d) => lane.direction.push(d),
+            Direction::Kind => lane
+                .direction
+                .push(u8::try_from(row.arg1).map_or(UNKNOWN_DIRECTION, |d| d.min(UNKNOWN_DIRECTION))),
+        }
+        if shape.ret && (row.ret != 0 || !lane.ret.is_empty()) {
+            lane.ret.resize(n, 0);
+            lane.ret.push(narrow(row.ret));
+        }
+        if shape.gpu {
+            lane.gpu.push(narrow(row.gpu));
+        }
+        if shape.rank {
+            lane.rank.push(row.rank.map_or(-1, narrow));
+        }
+        if shape.cgroup {
+            lane.cgroup.push(row.cgroup);
+        }
+    }
+}
+
+fn narrow(v: i64) -> i32 {
+    i32::try_from(v).unwrap_or(if v < 0 { i32::MIN } else { i32::MAX })
+}

@@ -1,0 +1,74 @@
+//! Reading trace files: the only SQL that reads.
+//!
+//! A file is opened without changing anything in its folder ([`open`]), asked for its tables and
+//! columns ([`schema`]), its events are taken in one parallel pass ([`scan`]) into columns by
+//! thread and operation ([`columns`]), and its other tables are read as they are ([`tables`]). Then
+//! all files together become one [`Trace`] ([`assemble`]), which needs no file any more.
+
+mod assemble;
+pub(crate) mod columns;
+mod file;
+mod open;
+mod options;
+pub(crate) mod scan;
+mod schema;
+pub(crate) mod tables;
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::Connection;
+
+pub use options::{Edge, Needs, Progress, ReadOptions, WindowSpec};
+
+use super::error::TraceError;
+use super::model::Trace;
+use file::RawFile;
+use scan::Access;
+
+/// How often a file that somebody writes to is read again.
+const ATTEMPTS: usize = 3;
+
+/// Reads traces as one fleet, keyed by node. A folder stands for the `*.db` in it.
+///
+/// What cannot be read is reported and left out; there is a trace if at least one file could be
+/// read. A file without events is a valid, empty trace. Neither the files nor their folders change.
+pub fn read(paths: &[PathBuf], options: &ReadOptions<'_>) -> (Option<Trace>, Vec<TraceError>) {
+    let (files, mut errors) = open::expand(paths);
+    let several = files.len() > 1;
+    let mut raw = Vec::new();
+    for path in &files {
+        match read_file(path, raw.len(), options) {
+            Ok(file) => raw.push(file),
+            Err(error) => errors.push(error),
+        }
+    }
+    let trace = (!raw.is_empty()).then(|| assemble::trace(raw, several, options));
+    (trace, errors)
+}
+
+fn read_file(path: &Path, index: usize, options: &ReadOptions<'_>) -> Result<RawFile, TraceError> {
+    for _ in 0..ATTEMPTS {
+        let opened = open::Opened::new(path)?;
+        let read = RawFile::read(Access::File(&opened), index, options);
+        // What was read while the file changed may be a mix of old and new pages, an error too.
+        if !opened.changed() {
+            let mut file = read?;
+            file.info.size_bytes = opened.size();
+            file.info.reader = opened.reader();
+            return Ok(file);
+        }
+    }
+    Err(TraceError::Changing {
+        path: path.to_path_buf(),
+    })
+}
+
+/// Reads the trace behind a connection, on this thread; for traces in memory.
+///
+/// # Errors
+/// Any [`TraceError`] about the tables and their values; its path is empty.
+pub fn read_connection(conn: &Connection, options: &ReadOptions<'_>) -> Result<Trace, TraceError> {
+    let mut file = RawFile::read(Access::Connection(conn), 0, options)?;
+    file.info.reader = "SQLite, an open connection".into();
+    Ok(assemble::trace(vec![file], false, options))
+}
