@@ -11,13 +11,14 @@ fn sleeps_are_intervals_of_the_right_length_and_state() {
     needs_bpf!();
     let s = standin("sleeps", &[]);
     let (text, db) = s.record(&[], &["sleeps", "25"]);
-    let tid = said(&text, "pid");
+    let (tid, begin) = (said(&text, "pid"), said(&text, "begin"));
     let rows = ints(
         &db,
         &format!(
             "SELECT duration,state,woken_at,timestamp,preemptor,pid FROM events e \
              JOIN sched_details d ON d.event=e.rowid WHERE source=3 AND op=1 AND tid={tid} \
-             AND duration BETWEEN 19000000 AND 60000000 ORDER BY timestamp"
+             AND duration BETWEEN 19000000 AND 60000000 AND timestamp-duration>={begin}+(SELECT \
+             offset_ns FROM clock_offsets ORDER BY timestamp LIMIT 1) ORDER BY timestamp"
         ),
     );
     assert_eq!(rows.len(), 25);

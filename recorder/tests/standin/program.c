@@ -417,6 +417,7 @@ int main(int argc, char **argv)
 		for (;;)
 			burst(1000);
 	} else if (!strcmp(what, "sleeps")) {
+		printf("begin %llu\n", now());
 		for (int i = 0; i < n; i++)
 			sleep_ms(20);
 	} else if (!strcmp(what, "preempt")) {
