@@ -5,7 +5,8 @@
 
 Builds the stand-in libraries of the recorder's tests and lets their program call cudaLaunchKernel
 in a loop, alone and under each tool in turn, the order changing from pair to pair. Prints one line
-a tool: nanoseconds a call more than alone, median and spread, and what was lost. bpftrace is
+a tool: nanoseconds of the calling thread's CPU time that a call costs more than alone, median and
+spread, and what was lost. (CPU time, so that other programs on the machine do not count.) bpftrace is
 measured too where it is installed: first only counting and summing durations, as it is mostly
 used, then printing one line a call, which is its way of keeping every call.
 """
@@ -75,7 +76,7 @@ def main():
         def run(command):
             out = subprocess.run(command, env=env, stdout=subprocess.PIPE, text=True, check=True)
             line = next(x for x in out.stdout.splitlines() if x.startswith("burst"))
-            return int(line.split()[2]) / a.calls
+            return int(line.split()[3]) / a.calls
 
         for name, command in tools.items():
             more, alone, kept = [], [], []
