@@ -267,6 +267,16 @@ CREATE TABLE nccl_calls (
   nranks INTEGER NOT NULL DEFAULT -1
 );
 
+-- Page allocations of the targets, which are counted and never rows: by process and order (the
+-- allocation is 4096 << ord bytes), in buckets of 5 s.
+CREATE TABLE page_allocs (
+  bucket INTEGER NOT NULL,
+  pid    INTEGER NOT NULL,
+  ord    INTEGER NOT NULL,
+  count  INTEGER NOT NULL,
+  PRIMARY KEY (bucket, pid, ord)
+);
+
 CREATE TABLE xids (
   timestamp INTEGER NOT NULL,
   device    TEXT NOT NULL,
