@@ -223,7 +223,7 @@ pub fn why(program: &Program, rule: &Rule, trace: &Trace) -> String {
         for c in fold::conjuncts(&rule.cond) {
             let j = engine.judge(rule, c, key);
             let reason = j.why.map(|w| format!(" ({})", w.text)).unwrap_or_default();
-            let _ = writeln!(out, "    {:?}{reason}: {}", j.truth, engine.measured_words(c, key));
+            let _ = writeln!(out, "    {:?}{reason}: {}", j.truth, engine.measured_words(rule, c, key));
         }
     }
     out
@@ -231,13 +231,13 @@ pub fn why(program: &Program, rule: &Rule, trace: &Trace) -> String {
 
 impl Engine<'_> {
     /// A conjunct with the values of its two sides.
-    fn measured_words(&self, c: &crate::lang::hir::Cond, key: super::key::KeyVal) -> String {
+    fn measured_words(&self, rule: &Rule, c: &crate::lang::hir::Cond, key: super::key::KeyVal) -> String {
         use crate::lang::hir::Cond;
         let Cond::Compare {
             left, right, op, dim, ..
         } = c
         else {
-            return self.words(c);
+            return self.words(rule, c);
         };
         let side = |v| {
             let v = self.value(v, key, super::metric::Mode::All);
@@ -252,6 +252,6 @@ impl Engine<'_> {
                 crate::diagnosis::Measured::Unknown => "unknown".to_owned(),
             }
         };
-        format!("{}: {} {} {}", self.words(c), side(left), op.text(), side(right))
+        format!("{}: {} {} {}", self.words(rule, c), side(left), op.text(), side(right))
     }
 }

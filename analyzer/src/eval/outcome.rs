@@ -136,17 +136,14 @@ impl<'t> Engine<'t> {
             }
             return keys;
         }
+        // Without filters: a key whose events all fail them is judged too, and found quiet.
+        let bare = |sel: &Selector| Selector { filters: Vec::new(), ..sel.clone() };
         let mut ids = Vec::new();
         fold::cond_metrics(&rule.cond, &mut ids);
         for id in ids {
             let m = &self.program.metrics[id.0 as usize];
-            let sel = match &m.kind {
-                MetricKind::Stat { sel, .. } | MetricKind::Share { sel, .. } | MetricKind::Trend { sel, .. } => sel,
-                MetricKind::Covered { a, .. } | MetricKind::Lift { a, .. } => a,
-                MetricKind::System { .. } | MetricKind::Fact(_) => continue,
-            };
-            if m.key == rule.key {
-                keys.extend(self.groups(sel, &m.key).iter().map(|g| g.key));
+            if let Some(sel) = selector_of(m).filter(|_| m.key == rule.key) {
+                keys.extend(self.groups(&bare(sel), &m.key).iter().map(|g| g.key));
             }
         }
         let mut sels = Vec::new();
@@ -154,7 +151,7 @@ impl<'t> Engine<'t> {
         for sel in sels {
             let k = keys_of(rule, &sel);
             if k == rule.key {
-                keys.extend(self.groups(&sel, &k).iter().map(|g| g.key));
+                keys.extend(self.groups(&bare(&sel), &k).iter().map(|g| g.key));
             }
         }
         keys.sort_unstable();
@@ -174,15 +171,7 @@ impl<'t> Engine<'t> {
         fold::cond_metrics(&rule.cond, &mut ids);
         let mut sels: Vec<Selector> = Vec::new();
         fold::cond_selectors(&rule.cond, &mut sels);
-        for id in ids {
-            match &self.program.metrics[id.0 as usize].kind {
-                MetricKind::Stat { sel, .. } | MetricKind::Share { sel, .. } | MetricKind::Trend { sel, .. } => {
-                    sels.push(sel.clone());
-                }
-                MetricKind::Covered { a, .. } | MetricKind::Lift { a, .. } => sels.push(a.clone()),
-                _ => {}
-            }
-        }
+        sels.extend(ids.iter().filter_map(|id| selector_of(&self.program.metrics[id.0 as usize])).cloned());
         let mut why: Option<Reason> = None;
         for (n, node) in (0u16..).zip(&self.trace.nodes) {
             let Some(observed) = node.observed else { continue };
@@ -460,7 +449,7 @@ impl<'t> Engine<'t> {
                 let layer = metric.map_or("TRACE", |m| source_of(m).layer());
                 Some(Evidence {
                     layer,
-                    text: self.words(c),
+                    text: self.words(rule, c),
                     metric: self.words_of(left),
                     value: l.measured(),
                     dim: *dim,
@@ -474,7 +463,7 @@ impl<'t> Engine<'t> {
             }
             Cond::Exists { sel, .. } => Some(Evidence {
                 layer: sel.source.layer(),
-                text: self.words(c),
+                text: self.words(rule, c),
                 metric: self.words_of_sel(sel),
                 value: Measured::Exact(Num::int(n_witnesses.into())),
                 dim: Dim::NONE,
@@ -489,7 +478,7 @@ impl<'t> Engine<'t> {
                 let total: i128 = shown.iter().map(|w| i128::from(w.when.len())).sum();
                 Some(Evidence {
                     layer: sel.source.layer(),
-                    text: self.words(c),
+                    text: self.words(rule, c),
                     metric: self.words_of_sel(sel),
                     value: Measured::Exact(Num::int(total)),
                     dim: Dim::TIME,
@@ -771,20 +760,19 @@ impl<'t> Engine<'t> {
     }
 
     /// A condition in the author's words.
-    pub(super) fn words(&self, c: &Cond) -> String {
+    pub(super) fn words(&self, rule: &Rule, c: &Cond) -> String {
         let span = match c {
-            Cond::Compare { op, left, right, .. } => {
-                return format!("{} {} {}", self.words_of(left), op.text(), self.words_of(right));
-            }
-            Cond::Exists { span, .. } | Cond::State { span, .. } | Cond::Within { span, .. } => *span,
-            Cond::Not(inner) => return format!("not {}", self.words(inner)),
-            Cond::And(l) => return l.iter().map(|c| self.words(c)).collect::<Vec<_>>().join(" and "),
-            Cond::Or(l) => return l.iter().map(|c| self.words(c)).collect::<Vec<_>>().join(" or "),
-            Cond::Unless(a, b) => return format!("{} unless {}", self.words(a), self.words(b)),
+            Cond::Compare { span, .. }
+            | Cond::Exists { span, .. }
+            | Cond::State { span, .. }
+            | Cond::Within { span, .. } => *span,
+            Cond::Not(inner) => return format!("not {}", self.words(rule, inner)),
+            Cond::And(l) => return l.iter().map(|c| self.words(rule, c)).collect::<Vec<_>>().join(" and "),
+            Cond::Or(l) => return l.iter().map(|c| self.words(rule, c)).collect::<Vec<_>>().join(" or "),
+            Cond::Unless(a, b) => return format!("{} unless {}", self.words(rule, a), self.words(rule, b)),
         };
-        let text = self.program.files.iter().find_map(|f| f.text.get(span.range()));
-        text.map(|t| t.split_whitespace().collect::<Vec<_>>().join(" "))
-            .unwrap_or_default()
+        let text = self.program.files.get(rule.file.0 as usize).and_then(|f| f.text.get(span.range()));
+        text.map(|t| t.split_whitespace().collect::<Vec<_>>().join(" ")).unwrap_or_default()
     }
 
     fn words_of(&self, v: &Value) -> String {

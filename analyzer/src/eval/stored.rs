@@ -25,24 +25,16 @@ pub(super) fn compare(engine: &Engine<'_>, ours: &[Diagnosis]) -> Vec<StoredVerd
                     && (d.key.op.as_deref() == Some(c.cuda_op.as_str())
                         || d.evidence.iter().any(|e| e.witnesses.iter().any(|w| w.op == c.cuda_op)))
             });
-            let (verdict, why) = match (blames_cpu, overlap) {
-                (true, Some(o)) if o >= NAMED_FROM => ("confirmed", String::new()),
-                (true, Some(o)) => (
-                    "contradicted",
-                    format!(
-                        "{} % of its slow time lies inside off-CPU time of the same thread",
-                        percent(o)
-                    ),
-                ),
-                (true, None) => (
-                    "cannot be judged",
-                    "off-CPU time of the calling threads is not in the file".into(),
-                ),
-                (false, _) => ("not proven", "no interval in the file shows that cause".into()),
+            let verdict = match (blames_cpu, overlap) {
+                (true, Some(o)) if o >= NAMED_FROM => "confirmed",
+                (true, Some(_)) => "contradicted",
+                (true, None) => "cannot be judged",
+                (false, _) => "not proven",
             };
-            let ours = match about {
-                Some(d) => format!("{}: {}", d.rule, d.message),
-                None => why,
+            let ours = match (about, overlap) {
+                (Some(d), _) => format!("{}: {}", d.rule, d.message),
+                (None, None) if blames_cpu => "off-CPU time of the calling threads is not in the file".into(),
+                (None, _) => format!("nothing of LOW or above about {}", c.cuda_op),
             };
             StoredVerdict {
                 path: engine
@@ -62,10 +54,6 @@ pub(super) fn compare(engine: &Engine<'_>, ours: &[Diagnosis]) -> Vec<StoredVerd
             }
         })
         .collect()
-}
-
-fn percent(thousandths: u32) -> String {
-    format!("{}.{}", thousandths / 10, thousandths % 10)
 }
 
 /// Share of the slowest 1 % of an op's calls that lies inside off-CPU time of the calling thread.

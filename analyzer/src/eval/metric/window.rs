@@ -113,7 +113,14 @@ impl<'t> Engine<'t> {
             }
         }
         if !any {
-            return None;
+            // Counted for others on this node: here it is zero, not unknown.
+            let counted = self.trace.node(key.node()).counted.iter().any(|c| ops.contains(&c.op));
+            return counted.then(|| Runs {
+                truth: Truth::of(compare(Num::ZERO, op, bound)),
+                why: None,
+                runs: if compare(Num::ZERO, op, bound) { vec![seg] } else { Vec::new() },
+                best: Val::exact(Num::ZERO, 0),
+            });
         }
         let coarse = buckets.keys().map(|k| k.1).max().unwrap_or(0);
         if coarse > w.len_ns {

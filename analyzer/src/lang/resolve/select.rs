@@ -125,7 +125,13 @@ impl Selection {
             Base::State(_) => f.on(self.sel.source) && f != Field::Op,
             _ => matches!(
                 f,
-                Field::Pid | Field::Tid | Field::Process | Field::Thread | Field::Duration | Field::Launcher
+                Field::Pid
+                    | Field::Tid
+                    | Field::Process
+                    | Field::Thread
+                    | Field::Duration
+                    | Field::Launcher
+                    | Field::InRequest
             ),
         }
     }
