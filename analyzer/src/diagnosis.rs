@@ -289,6 +289,8 @@ pub enum Measured {
 /// An event (or a derived interval) that a conjunct rests on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Witness {
+    /// `CUDA`, `HOST`, `REQUEST`, …: whose event it is, which need not be the layer of the conjunct.
+    pub layer: &'static str,
     /// Where.
     pub when: Interval,
     /// Thread id; `None` for what has no thread.

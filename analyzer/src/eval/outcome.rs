@@ -23,6 +23,8 @@ use crate::trace::model::{Stored, flag, preemptor};
 use crate::trace::{Lane, Trace};
 use crate::unit::{Dim, Interval, Num, Style, show, show_dur};
 
+/// Symptoms shown where causes are shown as well.
+const SYMPTOMS: usize = 3;
 /// Nearer than this (thousandths) counts as a near miss.
 const NEAR: u32 = 500;
 
@@ -115,7 +117,7 @@ impl<'t> Engine<'t> {
                 .unwrap_or_default(),
             status,
             reason,
-            keys: (judged.len(), n_unknown),
+            keys: (judged.len(), if decided == 0 { n_unknown } else { n_unknown - few }),
         };
         Outcome {
             result,
@@ -413,7 +415,7 @@ impl<'t> Engine<'t> {
         wits: Option<Vec<Wit<'t>>>,
         low_support: &mut bool,
         inexact: &mut bool,
-    ) -> Option<Evidence> {
+    ) -> Vec<Evidence> {
         let n_witnesses = wits.as_ref().map_or(0, |w| w.len() as u64);
         let shown = wits.unwrap_or_default();
         match c {
@@ -447,7 +449,14 @@ impl<'t> Engine<'t> {
                         .map(|m| &self.program.metrics[m.0 as usize])
                 });
                 let layer = metric.map_or("TRACE", |m| source_of(m).layer());
-                Some(Evidence {
+                let sel = metric.and_then(selector_of);
+                let witnesses = match metric.map(|m| &m.kind) {
+                    Some(MetricKind::Covered { a, b, scope, .. }) if names_a_cause(b.source) => {
+                        self.pick_with_cause(shown, a, b, *scope, key)
+                    }
+                    _ => self.pick(shown, sel, MAX_WITNESSES),
+                };
+                vec![Evidence {
                     layer,
                     text: self.words(rule, c),
                     metric: self.words_of(left),
@@ -458,10 +467,10 @@ impl<'t> Engine<'t> {
                     threshold: Some(r.measured()),
                     samples: l.samples,
                     n_witnesses,
-                    witnesses: self.pick(shown, metric.map(selector_of).and_then(|s| s.cloned()).as_ref()),
-                })
+                    witnesses,
+                }]
             }
-            Cond::Exists { sel, .. } => Some(Evidence {
+            Cond::Exists { sel, .. } => vec![Evidence {
                 layer: sel.source.layer(),
                 text: self.words(rule, c),
                 metric: self.words_of_sel(sel),
@@ -472,11 +481,11 @@ impl<'t> Engine<'t> {
                 threshold: None,
                 samples: n_witnesses,
                 n_witnesses,
-                witnesses: self.pick(shown, Some(sel)),
-            }),
+                witnesses: self.pick(shown, Some(sel), MAX_WITNESSES),
+            }],
             Cond::State { sel, op, bound, .. } => {
                 let total: i128 = shown.iter().map(|w| i128::from(w.when.len())).sum();
-                Some(Evidence {
+                vec![Evidence {
                     layer: sel.source.layer(),
                     text: self.words(rule, c),
                     metric: self.words_of_sel(sel),
@@ -487,37 +496,67 @@ impl<'t> Engine<'t> {
                     threshold: Some(self.value(bound, key, Mode::All).measured()),
                     samples: n_witnesses,
                     n_witnesses,
-                    witnesses: self.pick(shown, Some(sel)),
-                })
+                    witnesses: self.pick(shown, Some(sel), MAX_WITNESSES),
+                }]
             }
             Cond::Or(list) => {
-                let held = list.iter().find(|c| self.judge(rule, c, key).truth == Truth::True)?;
-                let wits = self.witnesses(rule, held, key);
-                match held {
-                    Cond::And(_) | Cond::Within { .. } => {
-                        let first = fold::conjuncts(held).into_iter().next()?;
-                        let w = self.witnesses(rule, first, key);
-                        self.evidence(rule, first, key, w, low_support, inexact)
-                    }
-                    _ => self.evidence(rule, held, key, wits, low_support, inexact),
-                }
+                let held = list.iter().find(|c| self.judge(rule, c, key).truth == Truth::True);
+                let parts = held.map(fold::conjuncts).unwrap_or_default();
+                let one = |c: &Cond, low: &mut bool, inexact: &mut bool| {
+                    self.evidence(rule, c, key, self.witnesses(rule, c, key), low, inexact)
+                };
+                parts.into_iter().flat_map(|c| one(c, low_support, inexact)).collect()
             }
             Cond::Not(inner) => {
-                let mut e = self.evidence(rule, inner, key, None, low_support, inexact)?;
-                e.text = format!("not {}", e.text);
-                e.relation = format!("not {}", e.relation);
-                Some(e)
+                let mut all = self.evidence(rule, inner, key, None, low_support, inexact);
+                for e in &mut all {
+                    e.text = format!("not {}", e.text);
+                    e.relation = format!("not {}", e.relation);
+                }
+                all
             }
-            Cond::And(_) | Cond::Within { .. } | Cond::Unless(..) => None,
+            Cond::And(_) | Cond::Within { .. } | Cond::Unless(..) => Vec::new(),
         }
     }
 
     /// The longest witnesses, in time order.
-    fn pick(&self, mut wits: Vec<Wit<'t>>, sel: Option<&Selector>) -> Vec<Witness> {
-        wits.sort_by_key(|w| (std::cmp::Reverse(w.when.len()), w.when.start, w.thread));
-        wits.truncate(MAX_WITNESSES);
-        wits.sort_by_key(|w| (w.when, w.thread));
-        wits.into_iter().map(|w| self.witness(&w, sel)).collect()
+    fn pick(&self, wits: Vec<Wit<'t>>, sel: Option<&Selector>, most: usize) -> Vec<Witness> {
+        longest(wits, most).into_iter().map(|w| self.witness(&w, sel)).collect()
+    }
+
+    /// The longest symptoms, and for the longest of them the cause that covers most of each.
+    fn pick_with_cause(&self, wits: Vec<Wit<'t>>, a: &Selector, b: &Selector, scope: Scope, key: KeyVal) -> Vec<Witness> {
+        let Ok(thresholds) = self.thresholds(&b.filters, key) else { return self.pick(wits, Some(a), MAX_WITNESSES) };
+        let symptoms = longest(wits, SYMPTOMS);
+        let mut by_length: Vec<&Wit<'t>> = symptoms.iter().collect();
+        by_length.sort_by_key(|w| (std::cmp::Reverse(w.when.len()), w.when));
+        let mut causes: Vec<Wit<'t>> = Vec::new();
+        for w in by_length {
+            let Some(thread) = w.thread.filter(|_| causes.len() < MAX_WITNESSES - SYMPTOMS) else { continue };
+            let threads = match scope {
+                Scope::Thread => vec![thread],
+                _ => self.trace.process(self.trace.thread(thread).process).threads.clone(),
+            };
+            let cause = threads
+                .into_iter()
+                .flat_map(|t| self.lanes_of_thread(b, t))
+                .flat_map(|lane| {
+                    let part = super::select::Part { lane, idx: self.select(b, lane, &thresholds, None) };
+                    part.iter().map(|i| (lane, i)).collect::<Vec<_>>()
+                })
+                .filter(|(lane, i)| lane.interval(*i).overlap(w.when) > 0)
+                .max_by_key(|(lane, i)| (lane.interval(*i).overlap(w.when), std::cmp::Reverse(lane.start[*i])));
+            let wit = cause.map(|(lane, i)| Wit {
+                when: lane.interval(i),
+                thread: Some(lane.thread),
+                event: Some((lane, i)),
+            });
+            causes.extend(wit.filter(|c| !causes.iter().any(|o| o.when == c.when)));
+        }
+        let mut all: Vec<Witness> = symptoms.iter().map(|w| self.witness(w, Some(a))).collect();
+        all.extend(causes.iter().map(|w| self.witness(w, Some(b))));
+        all.sort_by(|x, y| (x.when, x.tid, &x.op).cmp(&(y.when, y.tid, &y.op)));
+        all
     }
 
     fn witness(&self, w: &Wit<'t>, sel: Option<&Selector>) -> Witness {
@@ -543,6 +582,7 @@ impl<'t> Engine<'t> {
         // Requests and the like belong to a node, not to a thread.
         let real = thread.filter(|t| self.trace.process(t.process).pid != 0);
         Witness {
+            layer: layer_of(w, sel),
             when: w.when,
             tid: real.map(|t| t.tid),
             thread: real.map(|t| t.name.clone()).unwrap_or_default(),
@@ -820,6 +860,24 @@ impl<'t> Engine<'t> {
 /// the setting in which something is slow: that they are always there refutes nothing.
 fn names_a_cause(source: Source) -> bool {
     matches!(source, Source::Sched | Source::Io | Source::Net | Source::Process | Source::Mem)
+}
+
+/// The longest, in time order.
+fn longest(mut wits: Vec<Wit<'_>>, most: usize) -> Vec<Wit<'_>> {
+    wits.sort_by_key(|w| (std::cmp::Reverse(w.when.len()), w.when.start, w.thread));
+    wits.truncate(most);
+    wits.sort_by_key(|w| (w.when, w.thread));
+    wits
+}
+
+/// The layer of a witness: of its own event, or of what it was selected from.
+fn layer_of(w: &Wit<'_>, sel: Option<&Selector>) -> &'static str {
+    match (sel.map(|s| &s.base), w.event) {
+        (Some(Base::Ops(_)) | None, Some((lane, _))) => lane.op.def().source.layer(),
+        (Some(Base::State(_)), _) => Source::Sched.layer(),
+        (Some(_), _) => sel.map_or("TRACE", |s| s.source.layer()),
+        (None, None) => "TRACE",
+    }
 }
 
 fn closest(a: &[Wit<'_>], b: &[Wit<'_>]) -> Option<i64> {

@@ -298,6 +298,8 @@ pub enum Number {
 /// An event, or a derived interval, that a conjunct rests on.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct JsonWitness {
+    /// Whose event it is.
+    pub layer: String,
     /// Its start.
     pub start_ns: i64,
     /// Its length.
@@ -576,6 +578,7 @@ impl From<&model::Evidence> for JsonEvidence {
                 .witnesses
                 .iter()
                 .map(|w| JsonWitness {
+                    layer: w.layer.to_owned(),
                     start_ns: w.when.start,
                     dur_ns: w.when.len(),
                     tid: w.tid,

@@ -7,7 +7,7 @@ use crate::diagnosis::{
     Analysis, Diagnosis, Evidence, KeyValues, Link, Measured, RuleResult, Severity, Status, StoredVerdict,
     TraceSummary, Witness,
 };
-use crate::unit::{Dim, Num, Style, digits, show, show_dur, show_utc};
+use crate::unit::{Interval, Dim, Num, Style, digits, show, show_dur, show_utc};
 
 /// `1,234`.
 pub(super) fn count(n: u64) -> String {
@@ -162,11 +162,18 @@ pub(super) fn timeline(d: &Diagnosis) -> Vec<(&'static str, &Witness)> {
     let mut rows: Vec<(&'static str, &Witness)> = Vec::new();
     for e in &d.evidence {
         for w in &e.witnesses {
-            if !rows.iter().any(|(layer, seen)| *layer == e.layer && *seen == w) {
-                rows.push((e.layer, w));
+            if !rows.iter().any(|(_, seen)| *seen == w) {
+                rows.push((w.layer, w));
             }
         }
     }
+    // A stint whose whole length is of one kind needs to be said once, by its kind.
+    let parts: Vec<(Interval, Option<i64>)> = rows
+        .iter()
+        .filter(|(_, w)| matches!(w.op.as_str(), "runq" | "sleep" | "io_wait"))
+        .map(|(_, w)| (w.when, w.tid))
+        .collect();
+    rows.retain(|(_, w)| w.op != "off_cpu" || !parts.contains(&(w.when, w.tid)));
     rows.sort_by_key(|(_, w)| (w.when.start, w.when.end));
     rows
 }

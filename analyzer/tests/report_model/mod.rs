@@ -36,7 +36,9 @@ fn engine(op: Option<&str>) -> KeyValues {
 }
 
 fn witness(when: Interval, thread: (i64, &str), op: &str, detail: &str) -> Witness {
+    let host = op.starts_with("off_cpu") || op == "runq" || op.starts_with("sched");
     Witness {
+        layer: if host { "HOST" } else { "CUDA" },
         when,
         tid: Some(thread.0),
         thread: thread.1.to_owned(),
