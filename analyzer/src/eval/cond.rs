@@ -394,7 +394,7 @@ impl<'t> Engine<'t> {
             };
         }
         for (n, near) in &state_terms {
-            out[*n] = near.stints.clone();
+            out[*n].clone_from(&near.stints);
         }
         let incidents = join::merge(out.iter().flatten().map(|w| w.when).collect(), within);
         let chance = if full {

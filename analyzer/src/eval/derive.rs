@@ -354,7 +354,8 @@ fn busy_seconds(trace: &Trace, process: ProcIdx) -> Vec<(ThreadIdx, Interval)> {
 
 /// For every launch lane of the trace, launches of its thread since that thread's last sync.
 pub(super) fn since_sync(trace: &Trace) -> FxHashMap<(ThreadIdx, Op), Vec<u32>> {
-    let per_thread: Vec<Vec<((ThreadIdx, Op), Vec<u32>)>> = trace
+    type Counts = Vec<((ThreadIdx, Op), Vec<u32>)>;
+    let per_thread: Vec<Counts> = trace
         .threads
         .par_iter()
         .map(|thread| {

@@ -223,7 +223,12 @@ pub fn why(program: &Program, rule: &Rule, trace: &Trace) -> String {
         for c in fold::conjuncts(&rule.cond) {
             let j = engine.judge(rule, c, key);
             let reason = j.why.map(|w| format!(" ({})", w.text)).unwrap_or_default();
-            let _ = writeln!(out, "    {:?}{reason}: {}", j.truth, engine.measured_words(rule, c, key));
+            let _ = writeln!(
+                out,
+                "    {:?}{reason}: {}",
+                j.truth,
+                engine.measured_words(rule, c, key)
+            );
         }
     }
     out

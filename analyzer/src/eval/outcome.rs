@@ -18,7 +18,7 @@ use crate::diagnosis::{
 use crate::lang::hir::{
     Base, CmpOp, Cond, Filter, Metric, MetricId, MetricKind, Part, Rule, Scope, Selector, Stat, Template, Value,
 };
-use crate::trace::catalogue::{Anchor, DIRECTIONS, Field, Key, Source};
+use crate::trace::catalogue::{Anchor, DIRECTIONS, Field, Key, Source, SystemField};
 use crate::trace::model::{Stored, flag, preemptor};
 use crate::trace::{Lane, Trace};
 use crate::unit::{Dim, Interval, Num, Style, show, show_dur};
@@ -139,7 +139,10 @@ impl<'t> Engine<'t> {
             return keys;
         }
         // Without filters: a key whose events all fail them is judged too, and found quiet.
-        let bare = |sel: &Selector| Selector { filters: Vec::new(), ..sel.clone() };
+        let bare = |sel: &Selector| Selector {
+            filters: Vec::new(),
+            ..sel.clone()
+        };
         let mut ids = Vec::new();
         fold::cond_metrics(&rule.cond, &mut ids);
         for id in ids {
@@ -173,7 +176,11 @@ impl<'t> Engine<'t> {
         fold::cond_metrics(&rule.cond, &mut ids);
         let mut sels: Vec<Selector> = Vec::new();
         fold::cond_selectors(&rule.cond, &mut sels);
-        sels.extend(ids.iter().filter_map(|id| selector_of(&self.program.metrics[id.0 as usize])).cloned());
+        sels.extend(
+            ids.iter()
+                .filter_map(|id| selector_of(&self.program.metrics[id.0 as usize]))
+                .cloned(),
+        );
         let mut why: Option<Reason> = None;
         for (n, node) in (0u16..).zip(&self.trace.nodes) {
             let Some(observed) = node.observed else { continue };
@@ -473,7 +480,7 @@ impl<'t> Engine<'t> {
             Cond::Exists { sel, .. } => vec![Evidence {
                 layer: sel.source.layer(),
                 text: self.words(rule, c),
-                metric: self.words_of_sel(sel),
+                metric: words_of_sel(sel),
                 value: Measured::Exact(Num::int(n_witnesses.into())),
                 dim: Dim::NONE,
                 style: Style::Auto,
@@ -488,7 +495,7 @@ impl<'t> Engine<'t> {
                 vec![Evidence {
                     layer: sel.source.layer(),
                     text: self.words(rule, c),
-                    metric: self.words_of_sel(sel),
+                    metric: words_of_sel(sel),
                     value: Measured::Exact(Num::int(total)),
                     dim: Dim::TIME,
                     style: Style::Auto,
@@ -525,14 +532,25 @@ impl<'t> Engine<'t> {
     }
 
     /// The longest symptoms, and for the longest of them the cause that covers most of each.
-    fn pick_with_cause(&self, wits: Vec<Wit<'t>>, a: &Selector, b: &Selector, scope: Scope, key: KeyVal) -> Vec<Witness> {
-        let Ok(thresholds) = self.thresholds(&b.filters, key) else { return self.pick(wits, Some(a), MAX_WITNESSES) };
+    fn pick_with_cause(
+        &self,
+        wits: Vec<Wit<'t>>,
+        a: &Selector,
+        b: &Selector,
+        scope: Scope,
+        key: KeyVal,
+    ) -> Vec<Witness> {
+        let Ok(thresholds) = self.thresholds(&b.filters, key) else {
+            return self.pick(wits, Some(a), MAX_WITNESSES);
+        };
         let symptoms = longest(wits, SYMPTOMS);
         let mut by_length: Vec<&Wit<'t>> = symptoms.iter().collect();
         by_length.sort_by_key(|w| (std::cmp::Reverse(w.when.len()), w.when));
         let mut causes: Vec<Wit<'t>> = Vec::new();
         for w in by_length {
-            let Some(thread) = w.thread.filter(|_| causes.len() < MAX_WITNESSES - SYMPTOMS) else { continue };
+            let Some(thread) = w.thread.filter(|_| causes.len() < MAX_WITNESSES - SYMPTOMS) else {
+                continue;
+            };
             let threads = match scope {
                 Scope::Thread => vec![thread],
                 _ => self.trace.process(self.trace.thread(thread).process).threads.clone(),
@@ -541,7 +559,10 @@ impl<'t> Engine<'t> {
                 .into_iter()
                 .flat_map(|t| self.lanes_of_thread(b, t))
                 .flat_map(|lane| {
-                    let part = super::select::Part { lane, idx: self.select(b, lane, &thresholds, None) };
+                    let part = super::select::Part {
+                        lane,
+                        idx: self.select(b, lane, &thresholds, None),
+                    };
                     part.iter().map(|i| (lane, i)).collect::<Vec<_>>()
                 })
                 .filter(|(lane, i)| lane.interval(*i).overlap(w.when) > 0)
@@ -811,8 +832,13 @@ impl<'t> Engine<'t> {
             Cond::Or(l) => return l.iter().map(|c| self.words(rule, c)).collect::<Vec<_>>().join(" or "),
             Cond::Unless(a, b) => return format!("{} unless {}", self.words(rule, a), self.words(rule, b)),
         };
-        let text = self.program.files.get(rule.file.0 as usize).and_then(|f| f.text.get(span.range()));
-        text.map(|t| t.split_whitespace().collect::<Vec<_>>().join(" ")).unwrap_or_default()
+        let text = self
+            .program
+            .files
+            .get(rule.file.0 as usize)
+            .and_then(|f| f.text.get(span.range()));
+        text.map(|t| t.split_whitespace().collect::<Vec<_>>().join(" "))
+            .unwrap_or_default()
     }
 
     fn words_of(&self, v: &Value) -> String {
@@ -838,28 +864,32 @@ impl<'t> Engine<'t> {
             }
         }
     }
+}
 
-    fn words_of_sel(&self, sel: &Selector) -> String {
-        let base = match &sel.base {
-            Base::State(s) => format!("sched.{}", s.name()),
-            Base::Gap(inner) => format!("gap({})", inner.source.name()),
-            Base::DrainedGap(inner) => format!("drained_gap({})", inner.source.name()),
-            Base::Slump(inner) => format!("slump({})", inner.source.name()),
-            Base::BusySeconds => "gpu.busy_seconds".into(),
-            Base::Ops(ops) => match ops.as_slice() {
-                [one] => format!("{}.{}", sel.source.name(), one.def().name),
-                _ => sel.source.name().into(),
-            },
-        };
-        let launcher = sel.filters.contains(&Filter::Flag(Field::Launcher));
-        if launcher { format!("{base}[launcher]") } else { base }
-    }
+/// A selection in short.
+fn words_of_sel(sel: &Selector) -> String {
+    let base = match &sel.base {
+        Base::State(s) => format!("sched.{}", s.name()),
+        Base::Gap(inner) => format!("gap({})", inner.source.name()),
+        Base::DrainedGap(inner) => format!("drained_gap({})", inner.source.name()),
+        Base::Slump(inner) => format!("slump({})", inner.source.name()),
+        Base::BusySeconds => "gpu.busy_seconds".into(),
+        Base::Ops(ops) => match ops.as_slice() {
+            [one] => format!("{}.{}", sel.source.name(), one.def().name),
+            _ => sel.source.name().into(),
+        },
+    };
+    let launcher = sel.filters.contains(&Filter::Flag(Field::Launcher));
+    if launcher { format!("{base}[launcher]") } else { base }
 }
 
 /// Whether time inside intervals of this source explains other time. Open requests and a busy GPU are
 /// the setting in which something is slow: that they are always there refutes nothing.
 fn names_a_cause(source: Source) -> bool {
-    matches!(source, Source::Sched | Source::Io | Source::Net | Source::Process | Source::Mem)
+    matches!(
+        source,
+        Source::Sched | Source::Io | Source::Net | Source::Process | Source::Mem
+    )
 }
 
 /// The longest, in time order.
@@ -911,15 +941,15 @@ fn selector_of(m: &Metric) -> Option<&Selector> {
 
 fn style_of(m: &Metric) -> Style {
     match &m.kind {
-        MetricKind::Covered { .. } | MetricKind::Share { .. } | MetricKind::Trend { .. } => Style::Percent,
-        MetricKind::Stat { stat: Stat::Busy, .. } => Style::Percent,
+        MetricKind::Covered { .. }
+        | MetricKind::Share { .. }
+        | MetricKind::Trend { .. }
+        | MetricKind::Stat { stat: Stat::Busy, .. }
+        | MetricKind::System {
+            field: SystemField::CpuPct | SystemField::MemPct,
+            ..
+        } => Style::Percent,
         MetricKind::Lift { .. } => Style::Times,
-        MetricKind::System { field, .. } => match field {
-            crate::trace::catalogue::SystemField::CpuPct | crate::trace::catalogue::SystemField::MemPct => {
-                Style::Percent
-            }
-            _ => Style::Auto,
-        },
         _ => Style::Auto,
     }
 }

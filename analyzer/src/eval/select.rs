@@ -465,7 +465,10 @@ impl<'t> Engine<'t> {
             Field::Tid => Some(self.trace.thread(lane.thread).tid),
             Field::InRequest => {
                 let node = self.trace.process_of(lane).node;
-                self.prepared.requests.get(usize::from(node.0)).map(|u| u.overlap(lane.interval(i)))
+                self.prepared
+                    .requests
+                    .get(usize::from(node.0))
+                    .map(|u| u.overlap(lane.interval(i)))
             }
             _ => key::field(lane, i, field),
         }
@@ -610,13 +613,13 @@ impl<'t> Engine<'t> {
             out.why = Some(Reason::new(Lack::Partial, text));
         }
         // A filter that only takes calls longer than any missing one loses nothing.
-        if let (Some(longest), Some(least)) = (out.max_dur, least_duration(&sel.filters)) {
-            if least > longest {
-                return Missing {
-                    windows: Vec::new(),
-                    ..Missing::nothing()
-                };
-            }
+        if let (Some(longest), Some(least)) = (out.max_dur, least_duration(&sel.filters))
+            && least > longest
+        {
+            return Missing {
+                windows: Vec::new(),
+                ..Missing::nothing()
+            };
         }
         out
     }
@@ -876,6 +879,10 @@ fn matches_text(field: Field, want: &str, have: &str) -> bool {
     }
 }
 
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "`None` stands for all positions wherever this is used"
+)]
 fn keep(lane: &Lane, idx: Option<Arc<[u32]>>, pass: impl Fn(usize) -> bool) -> Option<Arc<[u32]>> {
     Some(match idx {
         #[expect(

@@ -7,7 +7,7 @@ use crate::diagnosis::{
     Analysis, Diagnosis, Evidence, KeyValues, Link, Measured, RuleResult, Severity, Status, StoredVerdict,
     TraceSummary, Witness,
 };
-use crate::unit::{Interval, Dim, Num, Style, digits, show, show_dur, show_utc};
+use crate::unit::{Dim, Interval, Num, Style, digits, show, show_dur, show_utc};
 
 /// `1,234`.
 pub(super) fn count(n: u64) -> String {

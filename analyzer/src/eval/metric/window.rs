@@ -23,7 +23,7 @@ pub(in crate::eval) struct Runs {
     pub(in crate::eval) best: Val,
 }
 
-impl<'t> Engine<'t> {
+impl Engine<'_> {
     /// Runs of windows in which `metric op bound` holds. `bound` is a point.
     pub(in crate::eval) fn runs(&self, metric: &Metric, key: KeyVal, op: CmpOp, bound: Num) -> Runs {
         let unknown = |why: Reason| Runs {
@@ -45,10 +45,11 @@ impl<'t> Engine<'t> {
         let Some(seg) = key::segment(self.trace, key, *segment) else {
             return unknown(Reason::new(Lack::Partial, "there is no such part of the trace"));
         };
-        if sel.source == Source::Mem && matches!(stat, Stat::Count | Stat::Rate | Stat::Bytes) {
-            if let Some(found) = self.counted_runs(sel, *stat, *w, key, seg, op, bound) {
-                return found;
-            }
+        if sel.source == Source::Mem
+            && matches!(stat, Stat::Count | Stat::Rate | Stat::Bytes)
+            && let Some(found) = self.counted_runs(sel, *stat, *w, key, seg, op, bound)
+        {
+            return found;
         }
         let groups = self.groups(sel, &metric.key);
         let group = Self::group_of(&groups, key);
@@ -66,7 +67,8 @@ impl<'t> Engine<'t> {
         // More events than the rows show can only add to a sum: a bound from below stays proven.
         let additive = matches!(stat, Stat::Count | Stat::Rate | Stat::Sum | Stat::Bytes);
         let grows = additive && matches!(op, CmpOp::Gt | CmpOp::Ge);
-        if !missing.is_nothing() && !(grows && out.truth == Truth::True) {
+        let proven = grows && out.truth == Truth::True;
+        if !missing.is_nothing() && !proven {
             return unknown(missing.reason());
         }
         if out.truth == Truth::False && events.is_empty() {
@@ -118,7 +120,11 @@ impl<'t> Engine<'t> {
             return counted.then(|| Runs {
                 truth: Truth::of(compare(Num::ZERO, op, bound)),
                 why: None,
-                runs: if compare(Num::ZERO, op, bound) { vec![seg] } else { Vec::new() },
+                runs: if compare(Num::ZERO, op, bound) {
+                    vec![seg]
+                } else {
+                    Vec::new()
+                },
                 best: Val::exact(Num::ZERO, 0),
             });
         }
