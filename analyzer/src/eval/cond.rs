@@ -6,7 +6,7 @@ use super::key::{self, KeyVal};
 use super::logic::{Lack, Reason, Truth};
 use super::metric::{Mode, Runs};
 use super::select::{bounds, compare};
-use super::value::Val;
+use super::value::{Ext, Val};
 use crate::diagnosis::Link;
 use crate::lang::hir::{Arith, Base, CmpOp, Cond, Filter, Metric, MetricId, MetricKind, Rule, Selector, Stat, Value};
 use crate::trace::catalogue::{Field, Key, State};
@@ -260,9 +260,13 @@ impl<'t> Engine<'t> {
         match &metric.kind {
             MetricKind::Stat { sel, stat, segment, .. } if stat.is_distribution() => {
                 let seg = key::segment(self.trace, key.project(&metric.key), *segment);
-                let bound = self
-                    .value(bound, key, Mode::All)
-                    .point()
+                // Beyond the bound wherever it lies between its ends.
+                let far = |v: Val| match (op, v.lo, v.hi) {
+                    (CmpOp::Gt | CmpOp::Ge, _, Ext::Fin(b)) | (CmpOp::Lt | CmpOp::Le, Ext::Fin(b), _) => Some(b),
+                    _ => v.point(),
+                };
+                let bound = far(self.value(bound, key, Mode::All))
+                    .or_else(|| far(self.value(bound, key, Mode::Windows)))
                     .filter(|_| lone && *stat != Stat::Throughput);
                 let range = bound.and_then(|b| bounds(op, b));
                 let all = self.events(sel, &metric.key, key, seg);
@@ -360,8 +364,15 @@ impl<'t> Engine<'t> {
         }
         let lists: Vec<Vec<Interval>> = placed.iter().map(|(_, l)| l.iter().map(|w| w.when).collect()).collect();
         let regions = join::common(&lists, within);
+        let refuted = || {
+            let unseen = terms.iter().filter(|c| !is_state(c) || states.is_empty());
+            match unseen.filter_map(|c| self.unseen(rule, c, key)).min() {
+                Some(why) => no(Truth::Unknown, Some(why)),
+                None => no(Truth::False, None),
+            }
+        };
         if regions.is_empty() && !lists.is_empty() {
-            return no(Truth::False, None);
+            return refuted();
         }
         let mut anchors: Vec<Wit<'t>> = match placed.as_slice() {
             [(_, only)] => only.clone(),
@@ -374,17 +385,19 @@ impl<'t> Engine<'t> {
         for &n in &states {
             match self.near(rule, &terms[n], &anchors, within, key) {
                 Ok(near) => {
-                    anchors = near.anchors.clone();
+                    anchors.clone_from(&near.anchors);
                     state_terms.push((n, near));
                 }
+                // Anchors that are not known of may have such stints around them.
+                Err(j) if j.truth == Truth::False => return refuted(),
                 Err(j) => return (j, None),
             }
         }
-        let link = state_terms
-            .iter()
-            .map(|(_, n)| n.link)
-            .max()
-            .or_else(|| self.link_of(&placed));
+        let link = if state_terms.is_empty() {
+            self.link_of(&placed)
+        } else {
+            Some(self.prefer(&mut anchors, &mut state_terms, within))
+        };
         let mut out: Vec<Vec<Wit<'t>>> = vec![Vec::new(); terms.len()];
         for (k, (n, list)) in placed.iter().enumerate() {
             out[*n] = match (k, states.is_empty()) {
@@ -480,6 +493,9 @@ impl<'t> Engine<'t> {
         let keys = keys_of(rule, sel);
         let groups = self.groups(sel, &keys);
         let group = Self::group_of(&groups, key.project(&keys));
+        if let Some(why) = group.and_then(|g| g.uncertain.clone()) {
+            return Err(Judged::of(Truth::Unknown, Some(why)));
+        }
         let mut threads: Vec<StintsOf<'t>> = group
             .into_iter()
             .flat_map(|g| &g.parts)
@@ -491,22 +507,11 @@ impl<'t> Engine<'t> {
             .collect();
         threads.retain(|t| t.stints.total() >= limit.0);
         let ok = |t: &StintsOf<'t>, a: Interval| (limit.0..=limit.1).contains(&t.stints.sum_near(a, within));
-        // The thread that owns the anchor first; another thread of the process proves less.
-        let same: Vec<Wit<'t>> = anchors
+        let anchors_ok: Vec<Wit<'t>> = anchors
             .iter()
-            .filter(|a| threads.iter().any(|t| Some(t.thread) == a.thread && ok(t, a.when)))
+            .filter(|a| threads.iter().any(|t| ok(t, a.when)))
             .copied()
             .collect();
-        let (anchors_ok, link) = if same.is_empty() {
-            let other: Vec<Wit<'t>> = anchors
-                .iter()
-                .filter(|a| threads.iter().any(|t| ok(t, a.when)))
-                .copied()
-                .collect();
-            (other, Link::Process)
-        } else {
-            (same, Link::Thread)
-        };
         if anchors_ok.is_empty() {
             // Threads that were not watched may have been off CPU.
             let blind = anchors.iter().filter_map(|a| a.thread).any(|t| {
@@ -529,28 +534,110 @@ impl<'t> Engine<'t> {
             }
             return Err(Judged::of(Truth::False, None));
         }
-        let mut stints: Vec<Wit<'t>> = Vec::new();
-        for t in &threads {
-            let mut taken = vec![false; t.part.len()];
-            for a in &anchors_ok {
-                if (link == Link::Process || a.thread == Some(t.thread)) && ok(t, a.when) {
-                    taken[t.stints.near(a.when, within)].iter_mut().for_each(|x| *x = true);
-                }
-            }
-            stints.extend(t.part.iter().zip(&taken).filter(|(_, x)| **x).map(|(i, _)| Wit {
-                when: t.part.lane.interval(i),
-                thread: Some(t.thread),
-                event: Some((t.part.lane, i)),
-            }));
-        }
-        stints.sort_by_key(|w| (w.when, w.thread));
         Ok(Near {
             anchors: anchors_ok,
-            stints,
+            stints: Vec::new(),
             threads,
-            link,
+            link: Link::Node,
             limit,
         })
+    }
+
+    /// Keeps the anchors that prove most, and gathers the stints around them: the thread that owns
+    /// the anchor first; another thread of its process proves less, and one of its node still less.
+    fn prefer(&self, anchors: &mut Vec<Wit<'t>>, states: &mut [(usize, Near<'t>)], within: i64) -> Link {
+        let linked = |link: Link, t: &StintsOf<'t>, a: &Wit<'t>| match (link, a.thread) {
+            (Link::Node, _) => true,
+            (Link::Thread, owner) => owner == Some(t.thread),
+            (Link::Process, Some(o)) => self.trace.thread(o).process == self.trace.thread(t.thread).process,
+            // What belongs to nobody, such as a window, lies in whatever process is judged.
+            (Link::Process, None) => true,
+        };
+        let mut best = Link::Node;
+        for link in [Link::Thread, Link::Process, Link::Node] {
+            let found: Vec<Wit<'t>> = anchors
+                .iter()
+                .filter(|a| {
+                    let holds = |n: &Near<'t>| n.threads.iter().any(|t| linked(link, t, a) && n.ok(t, a.when, within));
+                    states.iter().all(|(_, n)| holds(n))
+                })
+                .copied()
+                .collect();
+            if !found.is_empty() {
+                (*anchors, best) = (found, link);
+                break;
+            }
+        }
+        for (_, near) in states {
+            near.link = best;
+            let mut stints: Vec<Wit<'t>> = Vec::new();
+            for t in &near.threads {
+                let mut taken = vec![false; t.part.len()];
+                for a in anchors.iter().filter(|a| linked(best, t, a) && near.ok(t, a.when, within)) {
+                    taken[t.stints.near(a.when, within)].iter_mut().for_each(|x| *x = true);
+                }
+                stints.extend(t.part.iter().zip(&taken).filter(|(_, x)| **x).map(|(i, _)| Wit {
+                    when: t.part.lane.interval(i),
+                    thread: Some(t.thread),
+                    event: Some((t.part.lane, i)),
+                }));
+            }
+            stints.sort_by_key(|w| (w.when, w.thread));
+            near.stints = stints;
+        }
+        best
+    }
+
+    /// Why there may be witnesses of a term that are not known of.
+    fn unseen(&self, rule: &Rule, cond: &Cond, key: KeyVal) -> Option<Reason> {
+        let lacks = |sel: &Selector, keys: &[Key]| {
+            let key = key.project(keys);
+            let m = self.missing(sel, key, key::life(self.trace, key)?);
+            let groups = self.groups(sel, keys);
+            let uncertain = Self::group_of(&groups, key).and_then(|g| g.uncertain.clone());
+            uncertain.or_else(|| (!m.is_nothing()).then(|| m.reason()))
+        };
+        match cond {
+            Cond::Compare { op, left, right, .. } => {
+                let (m, op, bound) = match (first_metric(left), first_metric(right)) {
+                    (Some(m), _) => (m, *op, right),
+                    (None, Some(m)) => (m, flip(*op), left),
+                    _ => return None,
+                };
+                let metric = &self.program.metrics[m.0 as usize];
+                let (sel, spread) = match &metric.kind {
+                    MetricKind::Stat { sel, stat, over, .. } => (sel, over.is_some() || stat.is_distribution()),
+                    MetricKind::Covered { a, .. } | MetricKind::Lift { a, .. } => (a, true),
+                    _ => return None,
+                };
+                if !spread {
+                    return None;
+                }
+                let bound = self.value(bound, key, Mode::All);
+                let Some(b) = bound.point() else {
+                    return Some(bound.why.unwrap_or_else(|| Reason::new(Lack::Partial, "the bound is not known")));
+                };
+                let mut sel = sel.clone();
+                if matches!(&metric.kind, MetricKind::Stat { over: None, .. }) {
+                    sel.filters.push(Filter::Cmp(Value::Field(Field::Duration), op, Value::Num(b)));
+                }
+                lacks(&sel, &metric.key)
+            }
+            Cond::Exists { sel, .. } => lacks(sel, &keys_of(rule, sel)),
+            Cond::State { sel, op, bound, .. } => {
+                let sel = self.stint_selector(sel, *op, bound, key).ok()?;
+                lacks(&sel, &keys_of(rule, &sel))
+            }
+            Cond::And(l) | Cond::Or(l) | Cond::Within { terms: l, .. } => l
+                .iter()
+                .filter_map(|c| {
+                    let j = self.judge(rule, c, key);
+                    if j.truth == Truth::Unknown { j.why } else { self.unseen(rule, c, key) }
+                })
+                .min(),
+            Cond::Unless(a, _) => self.unseen(rule, a, key),
+            Cond::Not(_) => None,
+        }
     }
 
     /// How often the anchors, moved together along the life of the key, join as much by chance.
@@ -595,7 +682,7 @@ impl<'t> Engine<'t> {
                         .is_none_or(|r| r.iter().any(|r| r.touches(*when, within)))
                         && states.iter().all(|(_, n)| {
                             n.threads.iter().any(|t| {
-                                (n.link == Link::Process || Some(t.thread) == *thread)
+                                (n.link != Link::Thread || Some(t.thread) == *thread)
                                     && (n.limit.0..=n.limit.1).contains(&t.stints.sum_near(*when, within))
                             })
                         })
@@ -631,6 +718,13 @@ struct Near<'t> {
     threads: Vec<StintsOf<'t>>,
     link: Link,
     limit: (i64, i64),
+}
+
+impl<'t> Near<'t> {
+    /// Whether the stints of a thread near an anchor sum to what is asked for.
+    fn ok(&self, t: &StintsOf<'t>, anchor: Interval, within: i64) -> bool {
+        (self.limit.0..=self.limit.1).contains(&t.stints.sum_near(anchor, within))
+    }
 }
 
 /// Keys of a selector in a rule: those of the rule that its source knows.

@@ -41,6 +41,32 @@ impl KeyVal {
         }
     }
 
+    /// A whole process.
+    pub(super) fn of_process(trace: &Trace, process: ProcIdx) -> Self {
+        Self {
+            proc: process.0,
+            ..Self::of_node(trace.process(process).node)
+        }
+    }
+
+    /// A thread.
+    pub(super) fn of_thread(trace: &Trace, thread: ThreadIdx) -> Self {
+        Self {
+            thread: thread.0,
+            ..Self::of_process(trace, trace.thread(thread).process)
+        }
+    }
+
+    /// The same with an operation.
+    pub(super) fn with_op(self, op: Op) -> Self {
+        Self { op: op.0.into(), ..self }
+    }
+
+    /// Whether it is finer than what aggregates count: a process and an operation.
+    pub(super) fn is_finer_than_counts(self) -> bool {
+        self.thread != NONE || self.extra != [NO_VALUE; 5]
+    }
+
     pub(super) fn node(self) -> NodeIdx {
         NodeIdx(self.node)
     }
@@ -206,7 +232,13 @@ impl Names {
 pub(super) fn life(trace: &Trace, key: KeyVal) -> Option<Interval> {
     let observed = trace.node(key.node()).observed?;
     let Some(p) = key.process() else { return Some(observed) };
-    let alive = trace.process(p).alive;
+    let first = trace.process(p);
+    let mut alive = first.alive;
+    if key.named {
+        // All processes of that name are one.
+        let of_name = |o: &&crate::trace::Process| o.node == first.node && o.name == first.name;
+        alive = trace.processes.iter().filter(of_name).map(|o| o.alive).fold(alive, Interval::hull);
+    }
     Some(Interval::new(
         alive.start.max(observed.start),
         alive.end.min(observed.end),

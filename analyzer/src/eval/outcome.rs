@@ -10,6 +10,7 @@ use super::key::{self, KeyVal};
 use super::logic::{Lack, Reason, Truth};
 use super::metric::{Mode, SHIFTS};
 use super::rank;
+use super::select::whom;
 use super::value::{Ext, Val};
 use crate::diagnosis::{
     Diagnosis, Evidence, Factors, GpuProcess, Link, MAX_WITNESSES, Measured, NearMiss, RuleResult, Severity, Status,
@@ -148,7 +149,10 @@ impl<'t> Engine<'t> {
         for id in ids {
             let m = &self.program.metrics[id.0 as usize];
             if let Some(sel) = selector_of(m).filter(|_| m.key == rule.key) {
-                keys.extend(self.groups(&bare(sel), &m.key).iter().map(|g| g.key));
+                // A count of zero is a number too: filters on events do not decide whom to judge.
+                let sel = whom(sel);
+                keys.extend(self.groups(&sel, &m.key).iter().map(|g| g.key));
+                keys.extend(self.counted_keys(&sel, &m.key));
             }
         }
         let mut sels = Vec::new();
@@ -156,7 +160,9 @@ impl<'t> Engine<'t> {
         for sel in sels {
             let k = keys_of(rule, &sel);
             if k == rule.key {
-                keys.extend(self.groups(&bare(&sel), &k).iter().map(|g| g.key));
+                let sel = whom(&sel);
+                keys.extend(self.groups(&sel, &k).iter().map(|g| g.key));
+                keys.extend(self.counted_keys(&sel, &k));
             }
         }
         keys.sort_unstable();

@@ -10,7 +10,7 @@ use super::key::{self, KeyVal, Keying};
 use super::logic::{Lack, Reason};
 use super::{Engine, Thresholds};
 use crate::lang::hir::{Arith, Base, CmpOp, Filter, Selector, Value};
-use crate::trace::catalogue::{Field, Key, Op, Source, State};
+use crate::trace::catalogue::{Anchor, Field, Key, Op, Source, State};
 use crate::trace::coverage;
 use crate::trace::model::{Bucket, Stored, flag, preemptor};
 use crate::trace::{Lane, ProcIdx, Rows, ThreadIdx};
@@ -76,6 +76,8 @@ pub(super) type Groups<'t> = Arc<Vec<Group<'t>>>;
 pub(super) struct Missing {
     /// How many events at most; `None`: any number.
     pub(super) count: Option<u64>,
+    /// How many at least.
+    pub(super) least: u64,
     /// Their summed duration at most, ns; `None`: any.
     pub(super) sum: Option<i128>,
     /// None of them is longer, ns.
@@ -104,6 +106,7 @@ impl Missing {
     pub(super) fn nothing() -> Self {
         Self {
             count: Some(0),
+            least: 0,
             sum: Some(0),
             max_dur: None,
             whole: None,
@@ -211,6 +214,15 @@ impl<'t> Engine<'t> {
         groups.binary_search_by_key(&key, |g| g.key).ok().map(|i| &groups[i])
     }
 
+    /// Why the derived intervals of a key may not be there: a call that was not stored ends a gap.
+    fn shaky(&self, sel: &Selector, key: KeyVal) -> Option<Reason> {
+        if sel.base.grows() {
+            return None;
+        }
+        let m = self.missing(sel, key, key::life(self.trace, key)?);
+        (!m.is_nothing()).then(|| m.reason())
+    }
+
     fn group(&self, sel: &Selector, key: KeyVal, lanes: &[&'t Lane]) -> Group<'t> {
         match self.thresholds(&sel.filters, key) {
             Ok(thresholds) => {
@@ -225,7 +237,7 @@ impl<'t> Engine<'t> {
                 Group {
                     key,
                     parts,
-                    uncertain: None,
+                    uncertain: self.shaky(sel, key),
                 }
             }
             // The group stays, with what the other filters leave, so that nobody reads "none".
@@ -604,7 +616,9 @@ impl<'t> Engine<'t> {
             return Missing::nothing();
         }
         out.windows = windows.unwrap_or_default();
-        out.whole = (whole_known && sel.filters.is_empty() && sel.source != Source::Gpu).then_some(whole);
+        let plain = sel.filters.is_empty() && sel.source != Source::Gpu && !key.is_finer_than_counts();
+        out.whole = (whole_known && plain).then_some(whole);
+        out.least = if out.whole.is_some() { out.count.unwrap_or(0) } else { 0 };
         if out.why.is_none() && !out.is_nothing() {
             let text = format!(
                 "only slow calls of {} were stored after the first seconds",
@@ -637,20 +651,23 @@ impl<'t> Engine<'t> {
     ) {
         let process = self.trace.process(p);
         let node = self.trace.node(process.node);
-        if let (Stored::Everything, Some(losses)) = (&node.stored, &node.losses) {
-            // Complete but for counted losses, which can have been calls of any length.
+        if let Some(losses) = &node.losses {
+            // What was lost can have been calls of any length, and nothing counted them by process.
             let source = op.def().source.name();
             let lost: u64 = losses
                 .iter()
                 .filter(|l| l.source == source && l.when.overlap(segment) > 0)
                 .map(|l| l.lost)
                 .sum();
-            out.count = out.count.map(|c| c + lost);
-            (out.sum, *whole_known) = (if lost == 0 { out.sum } else { None }, false);
             if lost > 0 {
+                out.count = out.count.map(|c| c + lost);
+                (out.sum, *whole_known) = (None, false);
                 out.why = Some(Reason::new(Lack::Partial, format!("{lost} {source} events were lost")));
             }
-            return;
+            if node.stored == Stored::Everything {
+                *whole_known = false;
+                return;
+            }
         }
         let Some(counted) = coverage::counted(self.trace, p, op) else {
             let rows_here = process.threads.iter().any(|t| self.trace.lane(*t, op).is_some());
@@ -667,9 +684,10 @@ impl<'t> Engine<'t> {
         };
         let rows: Vec<&Lane> = process.threads.iter().filter_map(|t| self.trace.lane(*t, op)).collect();
         let mut longest: Option<i64> = Some(out.max_dur.unwrap_or(0));
+        let late = op.def().anchor == Anchor::End;
         for b in &counted.minutes {
             let span = Interval::new(b.start, b.start + b.len);
-            if span.overlap(segment) == 0 {
+            if span.distance(segment) > 0 {
                 continue;
             }
             if !b.reliable {
@@ -680,13 +698,15 @@ impl<'t> Engine<'t> {
             let inside = segment.start <= span.start && span.end <= segment.end;
             let edge = !inside && (self.bucket_is_cut(p, span, segment));
             *whole_known &= !edge;
-            let stored: i128 = rows.iter().map(|l| sum_between(l, span)).sum();
-            out.count = out.count.map(|c| c + b.count.saturating_sub(b.rows));
-            out.sum = out.sum.map(|s| s + (b.sum - stored).max(0));
+            let stored: i128 = rows.iter().map(|l| sum_between(l, span, late)).sum();
+            let (count, sum) = (b.count.saturating_sub(b.rows), (b.sum - stored).max(0));
+            out.count = out.count.map(|c| c + count);
+            out.sum = out.sum.map(|s| s + sum);
             add_bucket(whole, b);
-            // Each was at most three times the median of its time, and the median at most twice the mean.
-            let mean = if b.count == 0 { 0 } else { b.sum / i128::from(b.count) };
-            longest = longest.map(|l| l.max(i64::try_from(mean.saturating_mul(6)).unwrap_or(i64::MAX)));
+            // One of them has at most what the others leave of their sum.
+            let others = i128::from(count.saturating_sub(1)).saturating_mul(b.min.into());
+            let most = i64::try_from((sum - others).max(0)).unwrap_or(i64::MAX).min(b.max);
+            longest = longest.map(|l| if count == 0 { l } else { l.max(most) });
         }
         if !matches!(state, Rows::AtLeast(_)) {
             out.max_dur = longest;
@@ -742,12 +762,47 @@ impl<'t> Engine<'t> {
             (out.count, out.sum) = (None, None);
             out.why = Some(Reason::new(Lack::Partial, "off-CPU time was recorded only in part"));
         }
+        if let (Some(longest), Some(least), None) = (out.max_dur, least_duration(&sel.filters), &out.why) {
+            // Only shorter stints than the filters ask for were left out.
+            if least > longest && self.losses(key, Source::Sched) == 0 {
+                out = Missing::nothing();
+            }
+        }
         if unseen > 0 && key.thread().is_none() && !pins_thread(sel) {
             (out.count, out.sum) = (None, None);
             out.why = Some(Reason::new(
                 Lack::Partial,
                 format!("off-CPU time of {unseen} threads was not recorded"),
             ));
+        }
+        out
+    }
+
+    /// Events of a source that the node of the key lost.
+    fn losses(&self, key: KeyVal, source: Source) -> u64 {
+        let losses = self.trace.node(key.node()).losses.iter().flatten();
+        losses.filter(|l| l.source == source.name()).map(|l| l.lost).sum()
+    }
+
+    /// Keys of processes that have calls of the selection in aggregates, stored or not.
+    pub(super) fn counted_keys(&self, sel: &Selector, key: &[Key]) -> Vec<KeyVal> {
+        let Base::Ops(ops) = &sel.base else { return Vec::new() };
+        if key.iter().any(|k| !matches!(k, Key::Node | Key::Pid | Key::Tid | Key::Op)) {
+            return Vec::new();
+        }
+        let mut out = Vec::new();
+        for node in &self.trace.nodes {
+            for c in node.counted.iter().filter(|c| ops.binary_search(&c.op).is_ok()) {
+                let dropped = c.minutes.iter().any(|b| b.count > b.rows);
+                let Some(p) = c.process.filter(|_| dropped) else {
+                    continue;
+                };
+                for &t in &self.trace.process(p).threads {
+                    if self.thread_passes(sel, t) {
+                        out.push(KeyVal::of_thread(self.trace, t).with_op(c.op).project(key));
+                    }
+                }
+            }
         }
         out
     }
@@ -764,6 +819,28 @@ impl<'t> Engine<'t> {
     pub(super) fn thread_passes(&self, sel: &Selector, thread: ThreadIdx) -> bool {
         let probe = Lane::new(thread, Op(0));
         sel.filters.iter().all(|f| self.lane_wide(f, &probe).unwrap_or(true))
+    }
+}
+
+/// The selection without the filters that look at single events: whom it speaks of.
+pub(super) fn whom(sel: &Selector) -> Selector {
+    fn identity(f: &Filter) -> bool {
+        let of = |f: &Field| matches!(f, Field::Pid | Field::Tid | Field::Process | Field::Thread | Field::Op | Field::Launcher);
+        match f {
+            Filter::Cmp(Value::Field(f), _, Value::Num(_))
+            | Filter::OneOf { field: f, .. }
+            | Filter::Text { field: f, .. }
+            | Filter::Match { field: f, .. }
+            | Filter::Enum { field: f, .. }
+            | Filter::Flag(f) => of(f),
+            Filter::Cmp(..) => false,
+            Filter::Not(f) => identity(f),
+            Filter::All(l) | Filter::Any(l) => l.iter().all(identity),
+        }
+    }
+    Selector {
+        filters: sel.filters.iter().filter(|f| identity(f)).cloned().collect(),
+        ..sel.clone()
     }
 }
 
@@ -914,7 +991,13 @@ fn add_bucket(whole: &mut Whole, b: &Bucket) {
     whole.max = whole.max.max(b.max);
 }
 
-fn sum_between(lane: &Lane, when: Interval) -> i128 {
+fn sum_between(lane: &Lane, when: Interval, late: bool) -> i128 {
+    if late {
+        // Counted in the bucket in which they ended.
+        let ends = (0..lane.len()).map(|i| (lane.start[i].saturating_add(lane.dur[i]), lane.dur[i]));
+        let here = ends.filter(|(end, _)| when.start <= *end && *end < when.end);
+        return here.map(|(_, d)| i128::from(d)).sum();
+    }
     let from = lane.start.partition_point(|s| *s < when.start);
     let to = lane.start.partition_point(|s| *s < when.end);
     lane.dur[from..to.max(from)].iter().map(|d| i128::from(*d)).sum()

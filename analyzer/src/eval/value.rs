@@ -221,7 +221,7 @@ impl Val {
                             .why
                             .clone()
                             .unwrap_or_else(|| Reason::new(Lack::Few, "division by zero"));
-                        Self::unknown(why)
+                        return Self::unknown(why);
                     }
                 };
                 self.product(&inverse)

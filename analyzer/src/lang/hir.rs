@@ -410,6 +410,13 @@ pub enum Base {
     BusySeconds,
 }
 
+impl Base {
+    /// Whether more events can only add to it: an event that is not known of may end a gap.
+    pub fn grows(&self) -> bool {
+        !matches!(self, Self::Gap(_) | Self::DrainedGap(_) | Self::Slump(_))
+    }
+}
+
 /// A condition on one event.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Filter {

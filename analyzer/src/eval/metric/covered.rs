@@ -175,15 +175,18 @@ impl<'t> Engine<'t> {
                 .first()
                 .map_or(Rows::Unobserved, |t| self.sched_rows(*t, *state));
         }
-        let whom = if scope == Scope::Node {
-            KeyVal::of_node(key.node())
-        } else {
-            key
+        // B is not grouped by the key of A: its operation, stream and the like say nothing of B.
+        let whom = match (scope, threads.first()) {
+            (Scope::Node, _) | (_, None) => KeyVal::of_node(key.node()),
+            (Scope::Thread, Some(t)) => KeyVal::of_thread(self.trace, *t),
+            (Scope::Process, Some(t)) => KeyVal::of_process(self.trace, self.trace.thread(*t).process),
         };
-        let m = self.missing(b, whom, seg);
+        // What began before the segment may reach into it.
+        let life = key::life(self.trace, whom).unwrap_or(seg);
+        let m = self.missing(b, whom, life);
         if m.is_nothing() {
             Rows::Complete
-        } else if m.reason().lack == Lack::Missing {
+        } else if m.reason().lack == Lack::Missing || !b.base.grows() {
             Rows::Unobserved
         } else {
             Rows::Windows(m.windows)
@@ -266,13 +269,23 @@ impl<'t> Engine<'t> {
         let (Some(group), Some(life)) = (group, key::life(self.trace, key)) else {
             return covered;
         };
-        if covered.point().is_none() {
+        if covered.empty {
             return covered;
+        }
+        if covered.point().is_none() {
+            let why = covered.why.clone();
+            return Val::unknown(
+                why.unwrap_or_else(|| Reason::new(Lack::Partial, "how much is covered is not known exactly")),
+            );
         }
         let proof = match self.proof(group, b, scope, life, key) {
             Ok(p) => p,
             Err(why) => return Val::unknown(why),
         };
+        if proof.windows.iter().any(Option::is_some) || proof.unobserved.contains(&true) {
+            let text = format!("{} intervals were recorded only in part", b.source.name());
+            return Val::unknown(Reason::new(Lack::Partial, text));
+        }
         // What A's events would meet by chance: each thread's share of life inside B, by A's time.
         let mut expected = 0i128;
         let mut total = 0i128;

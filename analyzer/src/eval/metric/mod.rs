@@ -172,6 +172,7 @@ impl<'t> Engine<'t> {
                 let all_groups = self.groups(&bare, &metric.key);
                 let all = self.stats(&bare, key, Self::group_of(&all_groups, key), *segment, &count);
                 match (part.first(), all.first()) {
+                    (_, Some(a)) if a.all.point() == Some(Num::ZERO) => Cell::of(Val::nothing()),
                     (Some(p), Some(a)) => Cell::of(p.all.arith(Arith::Div, &a.all)),
                     _ => Cell::of(Val::nothing()),
                 }

@@ -50,7 +50,10 @@ impl<'t> Engine<'t> {
             .iter()
             .map(|&(stat, min_count)| {
                 let all = rows.stat(stat, min_count, &missing, seg.len(), &mut sorted, group, seg);
-                let window = in_windows.as_ref().map(|(rows, len)| {
+                // What is true of a part is not true of the whole, except where a part is a fair
+                // sample: additive and extreme values are told by bounds only.
+                let sample = matches!(stat, Stat::Pct(..) | Stat::Avg | Stat::Stddev | Stat::Throughput);
+                let window = in_windows.as_ref().filter(|_| sample).map(|(rows, len)| {
                     let nothing = Missing::nothing();
                     rows.stat(stat, min_count, &nothing, *len, &mut sorted_windows, group, seg)
                 });
@@ -291,11 +294,13 @@ impl Rows {
         };
         let low = at(rank.saturating_sub(lost)).unwrap_or(0);
         let longest = missing.max_dur.or(missing.whole.map(|w| w.max));
+        let least = missing.least.min(lost);
         let high = match longest {
             // Only those longer than any missing one keep their rank from above.
             Some(longest) => {
+                // The fewer are missing, the further up the rank lies.
                 let above = sorted.len() - sorted.partition_point(|d| *d <= longest);
-                let from_top = (n + lost) - rank;
+                let from_top = (n + least) - self::rank(n + least, p, q);
                 if from_top < above as u64 {
                     at(n - from_top).map_or(Ext::PosInf, num)
                 } else {
@@ -377,6 +382,7 @@ mod tests {
         let kept = rows(&all[60..]);
         let missing = Missing {
             count: Some(60),
+            least: 60,
             sum: Some(1830),
             max_dur: Some(75),
             ..Missing::nothing()

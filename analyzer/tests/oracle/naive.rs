@@ -1,0 +1,693 @@
+//! The rules of the design read word by word, with loops. Shares no code with the evaluator.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::rules::{Base, Filter, Key, Pred, Rel, Rhs, Rule, Scope, Seg, Sel, Stat, State};
+use super::scene::{Ev, Kind, Scene};
+use ingero::unit::SEC;
+
+/// Who: process, thread, operation, as far as the key names them.
+pub(crate) type Who = (Option<i64>, Option<i64>, Option<Kind>);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Truth {
+    False,
+    Unknown,
+    True,
+}
+
+fn of(b: bool) -> Truth {
+    if b { Truth::True } else { Truth::False }
+}
+
+fn not(t: Truth) -> Truth {
+    match t {
+        Truth::True => Truth::False,
+        Truth::False => Truth::True,
+        Truth::Unknown => Truth::Unknown,
+    }
+}
+
+/// A stretch that belongs to a thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Span {
+    start: i64,
+    end: i64,
+    tid: i64,
+    bytes: i64,
+}
+
+impl Span {
+    fn len(self) -> i64 {
+        self.end - self.start
+    }
+}
+
+/// A value as a fraction between bounds; `None`: nothing there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Value {
+    Nothing,
+    Unknown,
+    Exact(i128, i128),
+    AtLeast(i128, i128),
+}
+
+pub(crate) struct Naive<'a> {
+    scene: &'a Scene,
+    rule: &'a Rule,
+}
+
+impl<'a> Naive<'a> {
+    pub(crate) fn new(scene: &'a Scene, rule: &'a Rule) -> Self {
+        Self { scene, rule }
+    }
+
+    /// The truth of the rule for each of its keys.
+    pub(crate) fn judge(&self) -> BTreeMap<Who, Truth> {
+        let mut keys = BTreeSet::new();
+        self.keys(&self.rule.cond, &mut keys);
+        if self.rule.key == Key::Node && !self.scene.events.is_empty() {
+            keys = BTreeSet::from([(None, None, None)]);
+        }
+        keys.into_iter().map(|k| (k, self.truth(&self.rule.cond, k))).collect()
+    }
+
+    fn who(&self, e: &Ev) -> Who {
+        match self.rule.key {
+            Key::Node => (None, None, None),
+            Key::Pid => (Some(e.pid), None, None),
+            Key::Tid => (Some(e.pid), Some(e.tid), None),
+            Key::PidOp => (Some(e.pid), None, Some(e.kind)),
+        }
+    }
+
+    fn pid_of(&self, tid: i64) -> i64 {
+        tid / 100 * 100
+    }
+
+    /// Keys that have anything of what the condition speaks of, filters aside.
+    fn keys(&self, p: &Pred, out: &mut BTreeSet<Who>) {
+        match p {
+            Pred::Cmp(s, ..)
+            | Pred::Exists(s, _)
+            | Pred::Covered(s, ..)
+            | Pred::Lift(s, ..)
+            | Pred::Window(s, ..)
+            | Pred::Share(s, _)
+            | Pred::Drop(s, _) => self.keys_of(s.base, out),
+            Pred::State(s, _) => self.keys_of(Base::State(*s), out),
+            Pred::Not(p) => self.keys(p, out),
+            Pred::And(l) | Pred::Or(l) | Pred::Within(l, _) => l.iter().for_each(|p| self.keys(p, out)),
+            Pred::Unless(a, b) => {
+                self.keys(a, out);
+                self.keys(b, out);
+            }
+        }
+    }
+
+    fn keys_of(&self, base: Base, out: &mut BTreeSet<Who>) {
+        if let Base::Ops(..) = base {
+            out.extend(self.calls(base).map(|e| self.who(e)));
+        } else if self.rule.key != Key::PidOp {
+            for s in self.derived(base) {
+                let pid = Some(self.pid_of(s.tid));
+                out.insert(match self.rule.key {
+                    Key::Tid => (pid, Some(s.tid), None),
+                    _ => (pid, None, None),
+                });
+            }
+        }
+    }
+
+    fn calls(&self, base: Base) -> impl Iterator<Item = &'a Ev> {
+        let (name, kinds) = match base {
+            Base::Ops(n, k) | Base::Gap(n, k) => (n, k),
+            Base::State(_) => ("", [].as_slice()),
+        };
+        self.scene
+            .events
+            .iter()
+            .filter(move |e| kinds.contains(&e.kind) && !(name.starts_with("gpu") && e.nested))
+    }
+
+    /// Stints and gaps of all threads.
+    fn derived(&self, base: Base) -> Vec<Span> {
+        let span = |start, end, tid| Span { start, end, tid, bytes: 0 };
+        match base {
+            Base::Ops(..) => Vec::new(),
+            Base::State(state) => self
+                .scene
+                .events
+                .iter()
+                .filter(|e| e.kind == Kind::OffCpu)
+                .filter_map(|e| {
+                    let known = e.state >= 0;
+                    let piece = match state {
+                        State::OffCpu => return Some(span(e.start, e.end(), e.tid)),
+                        State::RunQueue if known => span(e.woken, e.end(), e.tid),
+                        State::Sleep if e.state == 0 || e.state == 1 => span(e.start, e.woken, e.tid),
+                        State::IoWait if e.state == 2 => span(e.start, e.woken, e.tid),
+                        _ => return None,
+                    };
+                    (piece.len() > 0).then_some(piece)
+                })
+                .collect(),
+            Base::Gap(..) => {
+                let mut out = Vec::new();
+                for (pid, _, _) in &self.scene.procs {
+                    let mut calls: Vec<&Ev> = self.calls(base).filter(|e| e.pid == *pid).collect();
+                    calls.sort_by_key(|e| (e.start, e.tid));
+                    let mut busy_to = i64::MAX;
+                    for e in calls {
+                        if e.start > busy_to {
+                            out.push(span(busy_to, e.start, e.tid));
+                        }
+                        busy_to = if busy_to == i64::MAX { e.end() } else { busy_to.max(e.end()) };
+                    }
+                }
+                out
+            }
+        }
+    }
+
+    fn life(&self, who: Who) -> (i64, i64) {
+        let of: Vec<&Ev> = self
+            .scene
+            .events
+            .iter()
+            .filter(|e| who.0.is_none_or(|p| p == e.pid))
+            .collect();
+        (
+            of.iter().map(|e| e.start).min().unwrap_or(0),
+            of.iter().map(|e| e.end()).max().unwrap_or(0),
+        )
+    }
+
+    fn segment(&self, who: Who, seg: Seg) -> (i64, i64) {
+        let (a, b) = self.life(who);
+        let middle = a + (b - a) / 2;
+        match seg {
+            Seg::Trace => (a, b),
+            Seg::First => (a, middle),
+            Seg::Second => (middle, b),
+        }
+    }
+
+    /// Whether off-CPU time of a process is told in the state asked for.
+    fn told(&self, pid: i64, base: Base) -> bool {
+        let Base::State(state) = base else { return true };
+        let stints = || self.scene.events.iter().any(|e| e.kind == Kind::OffCpu && e.pid == pid);
+        self.scene
+            .procs
+            .iter()
+            .any(|p| p.0 == pid && p.1 && (state == State::OffCpu || p.2 || !stints()))
+    }
+
+    fn told_tid(&self, tid: i64, base: Base) -> bool {
+        let Base::State(state) = base else { return true };
+        let pid = self.pid_of(tid);
+        let stints = || {
+            let mut of = self.scene.events.iter().filter(|e| e.kind == Kind::OffCpu && e.tid == tid);
+            of.any(|e| e.dur > 0)
+        };
+        self.scene
+            .procs
+            .iter()
+            .any(|p| p.0 == pid && p.1 && (state == State::OffCpu || p.2 || !stints()))
+    }
+
+    /// How many of the threads of a key are told of: (some, all).
+    fn coverage(&self, base: Base, who: Who) -> (bool, bool) {
+        let of: Vec<i64> = self
+            .scene
+            .threads
+            .iter()
+            .filter(|(pid, tid)| who.0.is_none_or(|p| p == *pid) && who.1.is_none_or(|t| t == *tid))
+            // Threads without any event are only known from the list of tasks.
+            .map(|t| t.1)
+            .collect();
+        let told = of.iter().filter(|t| self.told_tid(**t, base)).count();
+        (told > 0, told == of.len())
+    }
+
+    /// Events of a selection for a key; `Err` where a filter's median is not known.
+    fn events(&self, s: &Sel, who: Who) -> Result<Vec<Span>, Truth> {
+        let mut all: Vec<(Span, Option<&Ev>)> = match s.base {
+            Base::Ops(..) => self
+                .calls(s.base)
+                .filter(|e| self.fits(e.pid, e.tid, Some(e.kind), who))
+                .map(|e| {
+                    let span = Span {
+                        start: e.start,
+                        end: e.end(),
+                        tid: e.tid,
+                        bytes: e.bytes,
+                    };
+                    (span, Some(e))
+                })
+                .collect(),
+            base => self
+                .derived(base)
+                .into_iter()
+                .filter(|x| self.fits(self.pid_of(x.tid), x.tid, None, who))
+                .map(|x| (x, None))
+                .collect(),
+        };
+        let bare: Vec<i64> = all.iter().map(|x| x.0.len()).collect();
+        for f in &s.filters {
+            let median = if let Filter::Medians(_) = f {
+                if bare.is_empty() {
+                    return Ok(Vec::new());
+                }
+                if (bare.len() as u64) < self.rule.min_count {
+                    return Err(Truth::Unknown);
+                }
+                percentile(&bare, 50, 100)
+            } else {
+                0
+            };
+            all.retain(|(x, e)| match f {
+                Filter::Longer(d) => x.len() > *d,
+                Filter::AtMost(d) => x.len() <= *d,
+                Filter::FirstUse(want) => e.is_some_and(|e| e.first_use == *want),
+                Filter::Bytes(b) => x.bytes >= *b,
+                Filter::Upload => e.is_some_and(|e| e.direction == 1),
+                Filter::Medians(k) => x.len() > k * median,
+            });
+        }
+        Ok(all.into_iter().map(|x| x.0).collect())
+    }
+
+    fn fits(&self, pid: i64, tid: i64, kind: Option<Kind>, who: Who) -> bool {
+        who.0.is_none_or(|p| p == pid)
+            && who.1.is_none_or(|t| t == tid)
+            && (who.2.is_none() || kind.is_none() || who.2 == kind)
+    }
+
+    /// The value of a statistic.
+    pub(crate) fn value(&self, s: &Sel, stat: Stat, seg: Seg, who: Who) -> Value {
+        let (a, b) = self.segment(who, seg);
+        let (some, all) = self.coverage(s.base, who);
+        let Ok(events) = self.events(s, who) else {
+            return Value::Unknown;
+        };
+        let inside: Vec<Span> = events
+            .iter()
+            .copied()
+            .filter(|e| a <= e.start && e.start <= b)
+            .collect();
+        let n = inside.len() as i128;
+        let sum: i128 = inside.iter().map(|e| i128::from(e.len())).sum();
+        let len = i128::from(b - a);
+        let number = |v: i128, d: i128| {
+            if d == 0 {
+                Value::Unknown
+            } else if all {
+                Value::Exact(v, d)
+            } else {
+                Value::AtLeast(v, d)
+            }
+        };
+        match stat {
+            Stat::Count => return number(n, 1),
+            Stat::Rate => return number(n, len),
+            Stat::Sum => return number(sum, 1),
+            Stat::Bytes => return number(inside.iter().map(|e| i128::from(e.bytes)).sum(), 1),
+            Stat::Busy => {
+                let pieces: Vec<(i64, i64)> = events.iter().map(|e| (e.start.max(a), e.end.min(b))).collect();
+                return number(i128::from(union(&pieces)), len);
+            }
+            _ => {}
+        }
+        let _ = some;
+        if !all {
+            return Value::Unknown;
+        }
+        if n == 0 {
+            return Value::Nothing;
+        }
+        let need = match stat {
+            Stat::Min | Stat::Max => self.rule.min_count,
+            _ => self.rule.min_count,
+        };
+        if n < i128::from(need) {
+            return Value::Unknown;
+        }
+        let durs: Vec<i64> = inside.iter().map(|e| e.len()).collect();
+        match stat {
+            Stat::Avg => Value::Exact(sum, n),
+            Stat::Min => Value::Exact(durs.iter().min().copied().unwrap().into(), 1),
+            Stat::Max => Value::Exact(durs.iter().max().copied().unwrap().into(), 1),
+            Stat::Pct(p, q) => Value::Exact(percentile(&durs, p, q).into(), 1),
+            _ => unreachable!(),
+        }
+    }
+
+    fn truth(&self, p: &Pred, who: Who) -> Truth {
+        match p {
+            Pred::Cmp(s, stat, seg, rel, rhs) => {
+                let left = self.value(s, *stat, *seg, who);
+                let right = self.rhs(s, *stat, *seg, *rhs, who);
+                compare(left, *rel, right)
+            }
+            Pred::Exists(s, d) => self.exists(s, *d, who),
+            Pred::State(s, d) => self.exists(&state_sel(*s), *d, who),
+            Pred::Covered(a, b, scope, pct) => match self.covered(a, b, *scope, who) {
+                None => Truth::Unknown,
+                Some((_, 0, _)) => Truth::False,
+                Some((lo, total, hi)) => {
+                    let need = i128::from(*pct) * total;
+                    if lo * 100 >= need {
+                        Truth::True
+                    } else if hi * 100 < need {
+                        Truth::False
+                    } else {
+                        Truth::Unknown
+                    }
+                }
+            },
+            Pred::Lift(a, b, k) => self.lift(a, b, *k, who),
+            Pred::Window(s, stat, w, n) => match self.runs(s, *stat, *w, *n, who) {
+                None => Truth::Unknown,
+                Some(runs) => of(!runs.is_empty()),
+            },
+            Pred::Share(s, pct) => {
+                let bare = Sel {
+                    base: s.base,
+                    filters: Vec::new(),
+                };
+                match (self.events(s, who), self.events(&bare, who)) {
+                    (Ok(some), Ok(all)) if !all.is_empty() => of(some.len() as i64 * 100 > pct * all.len() as i64),
+                    _ => Truth::Unknown,
+                }
+            }
+            Pred::Drop(s, pct) => {
+                let (a, b) = self.segment(who, Seg::First);
+                let (first, second) = match (
+                    self.value(s, Stat::Count, Seg::First, who),
+                    self.value(s, Stat::Count, Seg::Second, who),
+                ) {
+                    (Value::Exact(f, _), Value::Exact(s, _)) => (f, s),
+                    _ => return Truth::Unknown,
+                };
+                if first < i128::from(self.rule.min_count) || b - a < SEC || first == 0 {
+                    return Truth::Unknown;
+                }
+                of((first - second) * 100 > i128::from(*pct) * first)
+            }
+            Pred::Not(p) => not(self.truth(p, who)),
+            Pred::And(l) => l.iter().map(|p| self.truth(p, who)).min().unwrap_or(Truth::True),
+            Pred::Or(l) => l.iter().map(|p| self.truth(p, who)).max().unwrap_or(Truth::False),
+            Pred::Unless(a, b) => self.truth(a, who).min(not(self.truth(b, who))),
+            Pred::Within(l, d) => self.within(l, *d, who),
+        }
+    }
+
+    fn rhs(&self, s: &Sel, stat: Stat, seg: Seg, rhs: Rhs, who: Who) -> Value {
+        match rhs {
+            Rhs::Medians(k) => match self.value(s, Stat::Pct(50, 100), seg, who) {
+                Value::Exact(n, d) => Value::Exact(n * i128::from(k), d),
+                other => other,
+            },
+            Rhs::Num(n) => match stat {
+                Stat::Rate => Value::Exact(n.into(), SEC.into()),
+                Stat::Busy => Value::Exact(n.into(), 100),
+                _ => Value::Exact(n.into(), 1),
+            },
+        }
+    }
+
+    fn exists(&self, s: &Sel, longer: i64, who: Who) -> Truth {
+        match self.events(s, who) {
+            Err(t) => t,
+            Ok(all) if all.iter().any(|e| e.len() > longer) => Truth::True,
+            Ok(_) if self.coverage(s.base, who).1 => Truth::False,
+            Ok(_) => Truth::Unknown,
+        }
+    }
+
+    /// Covered at least, in all, covered at most.
+    fn covered(&self, a: &Sel, b: &Sel, scope: Scope, who: Who) -> Option<(i128, i128, i128)> {
+        let events = self.events(a, who).ok()?;
+        let causes = self.events(b, (None, None, None)).ok()?;
+        let (mut lo, mut total, mut hi) = (0, 0, 0);
+        let mut blind = 0;
+        for e in &events {
+            let told = match scope {
+                Scope::Thread => self.told_tid(e.tid, b.base),
+                Scope::Process => self.told(self.pid_of(e.tid), b.base),
+            };
+            let len = i128::from(e.len());
+            total += len;
+            if !told {
+                blind += len;
+                hi += len;
+                continue;
+            }
+            let pieces: Vec<(i64, i64)> = causes
+                .iter()
+                .filter(|c| match scope {
+                    Scope::Thread => c.tid == e.tid,
+                    Scope::Process => self.pid_of(c.tid) == self.pid_of(e.tid),
+                })
+                .map(|c| (c.start.max(e.start), c.end.min(e.end)))
+                .collect();
+            let part = i128::from(union(&pieces));
+            lo += part;
+            hi += part;
+        }
+        if blind == total && total > 0 {
+            return None;
+        }
+        Some((lo, total, hi))
+    }
+
+    fn lift(&self, a: &Sel, b: &Sel, k: i64, who: Who) -> Truth {
+        let Some((lo, total, hi)) = self.covered(a, b, Scope::Thread, who) else {
+            return Truth::Unknown;
+        };
+        if total == 0 {
+            return Truth::False;
+        }
+        if lo != hi {
+            return Truth::Unknown;
+        }
+        let (Ok(events), Ok(causes)) = (self.events(a, who), self.events(b, (None, None, None))) else {
+            return Truth::Unknown;
+        };
+        let (from, to) = self.life(who);
+        let mut expected = 0i128;
+        for e in &events {
+            let pieces: Vec<(i64, i64)> = causes
+                .iter()
+                .filter(|c| c.tid == e.tid)
+                .map(|c| (c.start.max(from), c.end.min(to)))
+                .collect();
+            expected += i128::from(e.len()) * i128::from(union(&pieces));
+        }
+        // covered / (expected / (total x life)), each with total below.
+        if expected == 0 {
+            return Truth::False;
+        }
+        of(lo * i128::from(to - from) > i128::from(k) * expected)
+    }
+
+    /// Merged windows that hold more than `n`.
+    fn runs(&self, s: &Sel, stat: Stat, w: i64, n: i64, who: Who) -> Option<Vec<Span>> {
+        let (a, b) = self.life(who);
+        let events = self.events(s, who).ok()?;
+        let mut runs: Vec<Span> = Vec::new();
+        let mut starts: Vec<i64> = events.iter().map(|e| e.start).filter(|t| a <= *t && *t <= b).collect();
+        starts.sort_unstable();
+        for from in starts {
+            let inside = events.iter().filter(|e| from <= e.start && e.start < from + w);
+            let value: i64 = inside.map(|e| if stat == Stat::Sum { e.len() } else { 1 }).sum();
+            if value > n {
+                let end = (from + w).min(b).max(from);
+                match runs.last_mut() {
+                    Some(last) if from <= last.end => last.end = last.end.max(end),
+                    _ => runs.push(Span {
+                        start: from,
+                        end,
+                        tid: -1,
+                        bytes: 0,
+                    }),
+                }
+            }
+        }
+        Some(runs)
+    }
+
+    /// Witnesses of a term that holds.
+    fn witnesses(&self, p: &Pred, who: Who) -> Vec<Span> {
+        match p {
+            Pred::Cmp(s, stat, seg, rel, rhs) if stat.spread() => {
+                let Value::Exact(n, d) = self.rhs(s, *stat, *seg, *rhs, who) else {
+                    return Vec::new();
+                };
+                let beyond = |e: &Span| compare(Value::Exact(e.len().into(), 1), *rel, Value::Exact(n, d)) == Truth::True;
+                self.events(s, who).unwrap_or_default().into_iter().filter(beyond).collect()
+            }
+            Pred::Exists(s, d) => self
+                .events(s, who)
+                .unwrap_or_default()
+                .into_iter()
+                .filter(|e| e.len() > *d)
+                .collect(),
+            Pred::Window(s, stat, w, n) => self.runs(s, *stat, *w, *n, who).unwrap_or_default(),
+            _ => Vec::new(),
+        }
+    }
+
+    fn within(&self, terms: &[Pred], d: i64, who: Who) -> Truth {
+        let states: Vec<(State, i64)> = terms
+            .iter()
+            .filter_map(|t| match t {
+                Pred::State(s, x) => Some((*s, *x)),
+                _ => None,
+            })
+            .collect();
+        let placed: Vec<&Pred> = terms.iter().filter(|t| !matches!(t, Pred::State(..))).collect();
+        let truth = placed.iter().map(|p| self.truth(p, who)).min().unwrap_or(Truth::True);
+        if truth == Truth::False {
+            return truth;
+        }
+        if truth == Truth::Unknown {
+            // A thread that was never off CPU that long refutes the group wherever the anchors are.
+            let impossible = states.iter().any(|(s, x)| {
+                let stints = self.events(&state_sel(*s), who).unwrap_or_default();
+                let tids: BTreeSet<i64> = stints.iter().map(|s| s.tid).collect();
+                let most = tids
+                    .iter()
+                    .map(|t| stints.iter().filter(|s| s.tid == *t).map(|s| s.len()).sum::<i64>())
+                    .max()
+                    .unwrap_or(0);
+                self.coverage(Base::State(*s), who).1 && most <= *x
+            });
+            return if impossible { Truth::False } else { Truth::Unknown };
+        }
+        let lists: Vec<Vec<Span>> = placed.iter().map(|p| self.witnesses(p, who)).collect();
+        let mut chosen: Vec<Span> = Vec::new();
+        let mut anchors: Vec<Span> = Vec::new();
+        tuples(&lists, d, &mut chosen, &mut anchors);
+        let holds = anchors.iter().any(|a| {
+            states.iter().all(|(s, x)| {
+                let stints = self.events(&state_sel(*s), who).unwrap_or_default();
+                let tids: BTreeSet<i64> = stints.iter().map(|s| s.tid).collect();
+                tids.iter().any(|t| {
+                    let near = stints.iter().filter(|s| s.tid == *t && distance(s, a) <= d);
+                    near.map(|s| s.len()).sum::<i64>() > *x
+                })
+            })
+        });
+        if holds {
+            return Truth::True;
+        }
+        if anchors.is_empty() {
+            return Truth::False;
+        }
+        let seen = states.iter().all(|(s, _)| {
+            self.coverage(Base::State(*s), who).1
+                && anchors.iter().all(|a| a.tid < 0 || self.told_tid(a.tid, Base::State(*s)))
+        });
+        of(false).max(if seen { Truth::False } else { Truth::Unknown })
+    }
+
+    /// Comparisons that decide: text of the left side, relation, value.
+    pub(crate) fn shown(&self, p: &Pred, who: Who, out: &mut Vec<(String, &'static str, Value)>) {
+        match p {
+            Pred::Cmp(s, stat, seg, rel, _) => {
+                let text = p.text();
+                let left = text.split(&format!(" {} ", rel.text())).last().map(|_| {
+                    let at = text.rfind(&format!(" {} ", rel.text())).unwrap();
+                    text[..at].to_owned()
+                });
+                out.push((left.unwrap(), rel.text(), self.value(s, *stat, *seg, who)));
+            }
+            Pred::Covered(a, b, scope, _) => {
+                let text = p.text();
+                let at = text.rfind(" >= ").unwrap();
+                if let Some((lo, total, hi)) = self.covered(a, b, *scope, who)
+                    && lo == hi
+                    && total > 0
+                {
+                    out.push((text[..at].to_owned(), ">=", Value::Exact(lo, total)));
+                }
+            }
+            Pred::And(l) | Pred::Within(l, _) => l.iter().for_each(|p| self.shown(p, who, out)),
+            _ => {}
+        }
+    }
+}
+
+fn state_sel(s: State) -> Sel {
+    Sel {
+        base: Base::State(s),
+        filters: Vec::new(),
+    }
+}
+
+fn distance(a: &Span, b: &Span) -> i64 {
+    (a.start.max(b.start) - a.end.min(b.end)).max(0)
+}
+
+/// First members of all choices of one of each list, no two further apart than `d`.
+fn tuples(lists: &[Vec<Span>], d: i64, chosen: &mut Vec<Span>, anchors: &mut Vec<Span>) {
+    let Some(list) = lists.get(chosen.len()) else {
+        anchors.extend(chosen.first());
+        return;
+    };
+    for w in list {
+        if chosen.iter().all(|c| distance(c, w) <= d) {
+            chosen.push(*w);
+            tuples(lists, d, chosen, anchors);
+            chosen.pop();
+        }
+    }
+}
+
+fn percentile(values: &[i64], p: u64, q: u64) -> i64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_unstable();
+    // The smallest of which at least that share is no longer.
+    let n = sorted.len() as u64;
+    let at = (1..=n).find(|k| k * q >= n * p).unwrap();
+    sorted[usize::try_from(at - 1).unwrap()]
+}
+
+/// Length of a union.
+fn union(pieces: &[(i64, i64)]) -> i64 {
+    let mut edges: Vec<i64> = pieces.iter().flat_map(|p| [p.0, p.1]).collect();
+    edges.sort_unstable();
+    edges
+        .windows(2)
+        .filter(|w| pieces.iter().any(|p| p.0 <= w[0] && w[1] <= p.1))
+        .map(|w| w[1] - w[0])
+        .sum()
+}
+
+fn compare(a: Value, rel: Rel, b: Value) -> Truth {
+    match (a, b) {
+        (Value::Nothing, _) | (_, Value::Nothing) => Truth::False,
+        (Value::Exact(n, d), Value::Exact(m, e)) => {
+            let (x, y) = (n * e, m * d);
+            of(match rel {
+                Rel::Gt => x > y,
+                Rel::Ge => x >= y,
+                Rel::Lt => x < y,
+                Rel::Le => x <= y,
+            })
+        }
+        (Value::AtLeast(n, d), Value::Exact(m, e)) => {
+            let (x, y) = (n * e, m * d);
+            match rel {
+                Rel::Gt if x > y => Truth::True,
+                Rel::Ge if x >= y => Truth::True,
+                Rel::Lt if x >= y => Truth::False,
+                Rel::Le if x > y => Truth::False,
+                _ => Truth::Unknown,
+            }
+        }
+        _ => Truth::Unknown,
+    }
+}

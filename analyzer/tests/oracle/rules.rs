@@ -1,0 +1,426 @@
+//! Random rules as small trees, and their text.
+
+use ingero::unit::{MS, SEC, US};
+use proptest::prelude::*;
+
+use super::scene::Kind::{self, CuLaunch, Launch, Malloc, Memcpy, OffCpu, Read, Send, Sync, Write};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    OffCpu,
+    RunQueue,
+    Sleep,
+    IoWait,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Base {
+    Ops(&'static str, &'static [Kind]),
+    State(State),
+    Gap(&'static str, &'static [Kind]),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Filter {
+    Longer(i64),
+    AtMost(i64),
+    FirstUse(bool),
+    Bytes(i64),
+    /// Host to device.
+    Upload,
+    /// Longer than that many medians.
+    Medians(i64),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Sel {
+    pub(crate) base: Base,
+    pub(crate) filters: Vec<Filter>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stat {
+    Count,
+    Rate,
+    Sum,
+    Bytes,
+    Busy,
+    Min,
+    Max,
+    Avg,
+    Pct(u64, u64),
+}
+
+impl Stat {
+    pub(crate) fn spread(self) -> bool {
+        matches!(self, Self::Min | Self::Max | Self::Avg | Self::Pct(..))
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Seg {
+    Trace,
+    First,
+    Second,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rel {
+    Gt,
+    Ge,
+    Lt,
+    Le,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rhs {
+    Num(i64),
+    Medians(i64),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scope {
+    Thread,
+    Process,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Pred {
+    Cmp(Sel, Stat, Seg, Rel, Rhs),
+    Exists(Sel, i64),
+    State(State, i64),
+    Covered(Sel, Sel, Scope, i64),
+    Lift(Sel, Sel, i64),
+    Window(Sel, Stat, i64, i64),
+    Share(Sel, i64),
+    Drop(Sel, i64),
+    Not(Box<Pred>),
+    And(Vec<Pred>),
+    Or(Vec<Pred>),
+    Unless(Box<Pred>, Box<Pred>),
+    Within(Vec<Pred>, i64),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Key {
+    Node,
+    Pid,
+    Tid,
+    PidOp,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Rule {
+    pub(crate) key: Key,
+    pub(crate) min_count: u64,
+    pub(crate) cond: Pred,
+}
+
+fn time(ns: i64) -> String {
+    format!("{}us", ns / US)
+}
+
+impl State {
+    fn text(self) -> &'static str {
+        match self {
+            Self::OffCpu => "sched.off_cpu",
+            Self::RunQueue => "sched.runq",
+            Self::Sleep => "sched.sleep",
+            Self::IoWait => "sched.io_wait",
+        }
+    }
+}
+
+impl Sel {
+    pub(crate) fn text(&self) -> String {
+        let base = match self.base {
+            Base::Ops(name, _) => name.to_owned(),
+            Base::State(s) => s.text().to_owned(),
+            Base::Gap(name, _) => format!("gap({name})"),
+        };
+        if self.filters.is_empty() {
+            return base;
+        }
+        let filters: Vec<String> = self
+            .filters
+            .iter()
+            .map(|f| match f {
+                Filter::Longer(d) => format!("duration > {}", time(*d)),
+                Filter::AtMost(d) => format!("duration <= {}", time(*d)),
+                Filter::FirstUse(true) => "first_use".into(),
+                Filter::FirstUse(false) => "not first_use".into(),
+                Filter::Bytes(b) => format!("bytes >= {b}B"),
+                Filter::Upload => "direction = h2d".into(),
+                Filter::Medians(k) => format!("duration > {k}*p50"),
+            })
+            .collect();
+        format!("{base}[{}]", filters.join(", "))
+    }
+}
+
+impl Rel {
+    pub(crate) fn text(self) -> &'static str {
+        match self {
+            Self::Gt => ">",
+            Self::Ge => ">=",
+            Self::Lt => "<",
+            Self::Le => "<=",
+        }
+    }
+}
+
+impl Pred {
+    pub(crate) fn text(&self) -> String {
+        let joined = |l: &[Self], with: &str| l.iter().map(|p| p.text()).collect::<Vec<_>>().join(with);
+        match self {
+            Self::Cmp(s, stat, seg, rel, rhs) => {
+                let name = match stat {
+                    Stat::Count => "count".into(),
+                    Stat::Rate => "rate".into(),
+                    Stat::Sum => "sum".into(),
+                    Stat::Bytes => "bytes".into(),
+                    Stat::Busy => "busy".into(),
+                    Stat::Min => "min".into(),
+                    Stat::Max => "max".into(),
+                    Stat::Avg => "avg".into(),
+                    Stat::Pct(p, _) => format!("p{p}"),
+                };
+                let seg = match seg {
+                    Seg::Trace => "",
+                    Seg::First => "@first_half",
+                    Seg::Second => "@second_half",
+                };
+                let rhs = match (rhs, stat) {
+                    (Rhs::Medians(k), _) => format!("{k}*p50"),
+                    (Rhs::Num(n), Stat::Count) => n.to_string(),
+                    (Rhs::Num(n), Stat::Rate) => format!("{n}/s"),
+                    (Rhs::Num(n), Stat::Bytes) => format!("{n}B"),
+                    (Rhs::Num(n), Stat::Busy) => format!("{n}%"),
+                    (Rhs::Num(n), _) => time(*n),
+                };
+                format!("{}.{name}{seg} {} {rhs}", s.text(), rel.text())
+            }
+            Self::Exists(s, d) => format!("{} > {}", s.text(), time(*d)),
+            Self::State(s, d) => format!("{} > {}", s.text(), time(*d)),
+            Self::Covered(a, b, scope, pct) => {
+                let scope = if *scope == Scope::Thread { "" } else { ", process" };
+                format!("covered({}, {}{scope}) >= {pct}%", a.text(), b.text())
+            }
+            Self::Lift(a, b, k) => format!("lift({}, {}) > {k}", a.text(), b.text()),
+            Self::Window(s, Stat::Sum, w, n) => format!("{}.sum over {} > {}", s.text(), time(*w), time(*n)),
+            Self::Window(s, _, w, n) => format!("{}.count over {} > {n}", s.text(), time(*w)),
+            Self::Share(s, pct) => format!("share({}) > {pct}%", s.text()),
+            Self::Drop(s, pct) => format!("drop({}.count) > {pct}%", s.text()),
+            Self::Not(p) => format!("not ({})", p.text()),
+            Self::And(l) => format!("({})", joined(l, " and ")),
+            Self::Or(l) => format!("({})", joined(l, " or ")),
+            Self::Unless(a, b) => format!("({} unless {})", a.text(), b.text()),
+            Self::Within(l, d) => format!("({} within {})", joined(l, " and "), time(*d)),
+        }
+    }
+}
+
+impl Rule {
+    /// The rule as `R`, and its negation as `N`: together they tell the truth for each key.
+    pub(crate) fn text(&self) -> String {
+        let per = match self.key {
+            Key::Node => "node",
+            Key::Pid => "pid",
+            Key::Tid => "tid",
+            Key::PidOp => "(pid, op)",
+        };
+        let cond = self.cond.text();
+        let n = self.min_count;
+        format!("when {cond} per {per} => R {{ min_count {n} }}\nwhen not ({cond}) per {per} => N {{ min_count {n} }}\n")
+    }
+}
+
+const CUDA: &[Kind] = &[Launch, Malloc, Memcpy, Sync];
+/// Selections of one operation or family, fit for any statistic.
+const SINGLE: &[(&str, &[Kind])] = &[
+    ("cuda.launch", &[Launch]),
+    ("cuda.cudaMalloc", &[Malloc]),
+    ("cuda.memcpy", &[Memcpy]),
+    ("cuda.sync", &[Sync]),
+    ("gpu.launch", &[Launch, CuLaunch]),
+    ("driver.launch", &[CuLaunch]),
+    ("io.read", &[Read]),
+    ("net.net_send", &[Send]),
+];
+const _: (Kind, Kind) = (OffCpu, Write);
+
+fn states() -> impl Strategy<Value = State> {
+    prop::sample::select(vec![State::OffCpu, State::OffCpu, State::RunQueue, State::Sleep, State::IoWait])
+}
+
+fn short() -> impl Strategy<Value = i64> {
+    prop::sample::select(vec![5 * US, 10 * US, 50 * US, MS, 2 * MS, 9 * MS, 49 * MS, 100 * MS])
+}
+
+fn filters(base: Base, exact: bool) -> BoxedStrategy<Vec<Filter>> {
+    let mut some: Vec<BoxedStrategy<Filter>> = vec![
+        short().prop_map(Filter::Longer).boxed(),
+        short().prop_map(Filter::AtMost).boxed(),
+    ];
+    let mut alone: Vec<Filter> = vec![Filter::Medians(1), Filter::Medians(3)];
+    match base {
+        Base::Ops(name, _) if name.ends_with("launch") && exact => {
+            some.push(any::<bool>().prop_map(Filter::FirstUse).boxed());
+        }
+        Base::Ops("cuda.memcpy", _) => {
+            some.push(Just(Filter::Upload).boxed());
+            some.push((0..200i64).prop_map(|k| Filter::Bytes(k * 1024)).boxed());
+        }
+        Base::Ops(..) => {}
+        Base::State(_) | Base::Gap(..) => alone.clear(),
+    }
+    let mixed = prop::collection::vec(proptest::strategy::Union::new(some), 0..3);
+    if alone.is_empty() {
+        mixed.boxed()
+    } else {
+        prop_oneof![4 => mixed, 1 => prop::sample::select(alone).prop_map(|f| vec![f])].boxed()
+    }
+}
+
+fn base(key: Key) -> BoxedStrategy<Base> {
+    if key == Key::PidOp {
+        return Just(Base::Ops("cuda", CUDA)).boxed();
+    }
+    prop_oneof![
+        6 => prop::sample::select(SINGLE).prop_map(|(n, k)| Base::Ops(n, k)),
+        2 => states().prop_map(Base::State),
+        1 => prop::sample::select(vec![Base::Gap("cuda", CUDA), Base::Gap("gpu.launch", &[Launch, CuLaunch])]),
+    ]
+    .boxed()
+}
+
+fn sel(key: Key, exact: bool) -> impl Strategy<Value = Sel> {
+    base(key).prop_flat_map(move |b| filters(b, exact).prop_map(move |filters| Sel { base: b, filters }))
+}
+
+fn stored(key: Key, exact: bool) -> impl Strategy<Value = Sel> {
+    sel(key, exact).prop_filter("of stored calls", |s| matches!(s.base, Base::Ops(..)))
+}
+
+fn rel() -> impl Strategy<Value = Rel> {
+    prop::sample::select(vec![Rel::Gt, Rel::Ge, Rel::Lt, Rel::Le])
+}
+
+fn compare(key: Key, exact: bool) -> impl Strategy<Value = Pred> {
+    let stat = prop::sample::select(vec![
+        Stat::Count,
+        Stat::Rate,
+        Stat::Sum,
+        Stat::Bytes,
+        Stat::Busy,
+        Stat::Min,
+        Stat::Max,
+        Stat::Avg,
+        Stat::Pct(50, 100),
+        Stat::Pct(90, 100),
+        Stat::Pct(99, 100),
+    ]);
+    let seg = prop::sample::select(vec![Seg::Trace, Seg::Trace, Seg::First, Seg::Second]);
+    (sel(key, exact), stat, seg, rel(), short(), 0..30i64, 1..4i64).prop_map(|(s, stat, seg, rel, d, n, k)| {
+        let bytes = matches!(s.base, Base::Ops("cuda.memcpy" | "cuda.cudaMalloc" | "io.read" | "net.net_send", _));
+        let stat = if stat == Stat::Bytes && !bytes { Stat::Count } else { stat };
+        let plain = !s.filters.iter().any(|f| matches!(f, Filter::Medians(_)));
+        let rhs = match stat {
+            Stat::Count | Stat::Rate => Rhs::Num(n),
+            Stat::Busy => Rhs::Num(n * 3),
+            Stat::Bytes => Rhs::Num(n * 20_000),
+            Stat::Pct(90 | 99, _) | Stat::Max if k > 1 && plain => Rhs::Medians(k),
+            Stat::Sum => Rhs::Num(d * n),
+            _ => Rhs::Num(d),
+        };
+        Pred::Cmp(s, stat, seg, rel, rhs)
+    })
+}
+
+fn placed(key: Key, exact: bool) -> BoxedStrategy<Pred> {
+    let tail = (stored(key, exact), short()).prop_map(|(s, d)| {
+        Pred::Cmp(
+            s,
+            Stat::Pct(99, 100),
+            Seg::Trace,
+            Rel::Gt,
+            if d > MS { Rhs::Medians(2) } else { Rhs::Num(d) },
+        )
+    });
+    let tail = tail.prop_filter("one median", |p| {
+        !matches!(p, Pred::Cmp(s, _, _, _, Rhs::Medians(_)) if s.filters.iter().any(|f| matches!(f, Filter::Medians(_))))
+    });
+    prop_oneof![
+        3 => tail,
+        3 => (stored(key, exact), short()).prop_map(|(s, d)| Pred::Exists(s, d)),
+        1 => window(key, exact),
+    ]
+    .boxed()
+}
+
+fn window(key: Key, exact: bool) -> BoxedStrategy<Pred> {
+    (stored(key, exact), any::<bool>(), short(), 0..6i64)
+        .prop_map(|(s, sum, w, n)| {
+            let (stat, n) = if sum { (Stat::Sum, n * w / 5) } else { (Stat::Count, n) };
+            Pred::Window(s, stat, w * 10, n)
+        })
+        .boxed()
+}
+
+fn within(key: Key, exact: bool) -> BoxedStrategy<Pred> {
+    let d = prop::sample::select(vec![0, US, MS, 7 * MS, 100 * MS, SEC]);
+    let state = (states(), short()).prop_map(|(s, d)| Pred::State(s, d * 3));
+    let with_state = (placed(key, exact), prop::collection::vec(state, 1..3)).prop_map(|(p, states)| {
+        let mut all = vec![p];
+        all.extend(states);
+        all
+    });
+    let events = prop::collection::vec(placed(key, exact), 2..4);
+    (prop_oneof![with_state, events], d)
+        .prop_map(|(l, d)| Pred::Within(l, d))
+        .boxed()
+}
+
+fn leaf(key: Key, exact: bool) -> BoxedStrategy<Pred> {
+    let pct = prop::sample::select(vec![1, 10, 50, 90, 100]);
+    let b = || prop_oneof![states().prop_map(Base::State), base(Key::Tid)].prop_map(|base| Sel { base, filters: vec![] });
+    // Off-CPU time of a process is known or not as a whole, which a node is not.
+    let scope = if key == Key::Node { vec![Scope::Thread] } else { vec![Scope::Thread, Scope::Process] };
+    prop_oneof![
+        6 => compare(key, exact),
+        2 => (sel(key, exact), short()).prop_map(|(s, d)| match s.base {
+            Base::State(st) if s.filters.is_empty() => Pred::State(st, d),
+            Base::State(st) => Pred::State(st, d),
+            _ => Pred::Exists(s, d),
+        }),
+        2 => (stored(key, exact), b(), prop::sample::select(scope), pct.clone())
+            .prop_map(|(a, b, s, p)| Pred::Covered(a, b, s, p)),
+        1 => (stored(key, exact), b(), 0..4i64).prop_map(|(a, b, k)| Pred::Lift(a, b, k)),
+        2 => window(key, exact),
+        1 => (stored(key, exact), pct.clone()).prop_map(|(mut s, p)| {
+            if s.filters.is_empty() {
+                s.filters.push(Filter::Longer(MS));
+            }
+            Pred::Share(s, p)
+        }),
+        1 => (stored(key, exact), pct).prop_map(|(s, p)| Pred::Drop(s, p)),
+        5 => within(key, exact),
+    ]
+    .boxed()
+}
+
+/// A rule; `exact`: may ask for what only complete rows tell (first uses).
+pub(crate) fn rule(exact: bool) -> impl Strategy<Value = Rule> {
+    let key = prop::sample::select(vec![Key::Node, Key::Pid, Key::Pid, Key::Tid, Key::PidOp, Key::PidOp]);
+    (key, prop::sample::select(vec![1u64, 3, 10])).prop_flat_map(move |(key, min_count)| {
+        let l = || leaf(key, exact);
+        let cond = prop_oneof![
+            6 => l(),
+            1 => l().prop_map(|p| Pred::Not(Box::new(p))),
+            2 => prop::collection::vec(l(), 2..4).prop_map(Pred::And),
+            1 => prop::collection::vec(l(), 2..3).prop_map(Pred::Or),
+            1 => (l(), l()).prop_map(|(a, b)| Pred::Unless(Box::new(a), Box::new(b))),
+        ];
+        cond.prop_map(move |cond| Rule { key, min_count, cond })
+    })
+}
