@@ -547,11 +547,10 @@ impl<'t> Engine<'t> {
     /// the anchor first; another thread of its process proves less, and one of its node still less.
     fn prefer(&self, anchors: &mut Vec<Wit<'t>>, states: &mut [(usize, Near<'t>)], within: i64) -> Link {
         let linked = |link: Link, t: &StintsOf<'t>, a: &Wit<'t>| match (link, a.thread) {
-            (Link::Node, _) => true,
             (Link::Thread, owner) => owner == Some(t.thread),
             (Link::Process, Some(o)) => self.trace.thread(o).process == self.trace.thread(t.thread).process,
             // What belongs to nobody, such as a window, lies in whatever process is judged.
-            (Link::Process, None) => true,
+            (Link::Process, None) | (Link::Node, _) => true,
         };
         let mut best = Link::Node;
         for link in [Link::Thread, Link::Process, Link::Node] {

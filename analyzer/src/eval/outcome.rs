@@ -140,10 +140,6 @@ impl<'t> Engine<'t> {
             return keys;
         }
         // Without filters: a key whose events all fail them is judged too, and found quiet.
-        let bare = |sel: &Selector| Selector {
-            filters: Vec::new(),
-            ..sel.clone()
-        };
         let mut ids = Vec::new();
         fold::cond_metrics(&rule.cond, &mut ids);
         for id in ids {

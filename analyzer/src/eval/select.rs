@@ -684,6 +684,8 @@ impl<'t> Engine<'t> {
         };
         let rows: Vec<&Lane> = process.threads.iter().filter_map(|t| self.trace.lane(*t, op)).collect();
         let mut longest: Option<i64> = Some(out.max_dur.unwrap_or(0));
+        let selective = matches!(node.stored, Stored::Selected(_));
+        let (mut hidden, mut told) = (false, false);
         let late = op.def().anchor == Anchor::End;
         for b in &counted.minutes {
             let span = Interval::new(b.start, b.start + b.len);
@@ -691,10 +693,13 @@ impl<'t> Engine<'t> {
                 continue;
             }
             if !b.reliable {
+                // Overwritten by a late event: it hides how many calls there were, not how long: what
+                // was dropped in it was dropped by the same rule as in the other buckets.
                 (out.count, out.sum, *whole_known) = (None, None, false);
-                longest = None;
+                hidden = true;
                 continue;
             }
+            told = true;
             let inside = segment.start <= span.start && span.end <= segment.end;
             let edge = !inside && (self.bucket_is_cut(p, span, segment));
             *whole_known &= !edge;
@@ -706,7 +711,18 @@ impl<'t> Engine<'t> {
             // One of them has at most what the others leave of their sum.
             let others = i128::from(count.saturating_sub(1)).saturating_mul(b.min.into());
             let most = i64::try_from((sum - others).max(0)).unwrap_or(i64::MAX).min(b.max);
+            // A selective recorder drops only calls of at most three times the median of their time, and
+            // a median is at most twice the mean.
+            let mean = if b.count == 0 { 0 } else { b.sum / i128::from(b.count) };
+            let usual = i64::try_from(mean.saturating_mul(6)).unwrap_or(i64::MAX);
+            let most = if selective { most.min(usual) } else { most };
+            if selective {
+                longest = longest.map(|l| l.max(usual.min(b.max)));
+            }
             longest = longest.map(|l| if count == 0 { l } else { l.max(most) });
+        }
+        if hidden && !(told && selective) {
+            longest = None;
         }
         if !matches!(state, Rows::AtLeast(_)) {
             out.max_dur = longest;
