@@ -9,7 +9,7 @@ use super::select::{bounds, compare};
 use super::value::{Ext, Val};
 use crate::diagnosis::Link;
 use crate::lang::hir::{Arith, Base, CmpOp, Cond, Filter, Metric, MetricId, MetricKind, Rule, Selector, Stat, Value};
-use crate::trace::catalogue::{Field, Key, State};
+use crate::trace::catalogue::{Field, Key};
 use crate::trace::{Rows, ThreadIdx};
 use crate::unit::{Interval, Num};
 
@@ -364,8 +364,9 @@ impl<'t> Engine<'t> {
         }
         let lists: Vec<Vec<Interval>> = placed.iter().map(|(_, l)| l.iter().map(|w| w.when).collect()).collect();
         let regions = join::common(&lists, within);
+        let all_placed = states.is_empty();
         let refuted = || {
-            let unseen = terms.iter().filter(|c| !is_state(c) || states.is_empty());
+            let unseen = terms.iter().filter(|c| !is_state(c) || all_placed);
             match unseen.filter_map(|c| self.unseen(rule, c, key)).min() {
                 Some(why) => no(Truth::Unknown, Some(why)),
                 None => no(Truth::False, None),
@@ -382,6 +383,8 @@ impl<'t> Engine<'t> {
                 .unwrap_or_default(),
         };
         let mut state_terms: Vec<(usize, Near<'t>)> = Vec::new();
+        // Those that were seen wholly first: they refute, whatever the others hide.
+        states.sort_by_key(|n| self.state_lacks(rule, &terms[*n], &anchors, key).is_some());
         for &n in &states {
             match self.near(rule, &terms[n], &anchors, within, key) {
                 Ok(near) => {
@@ -513,26 +516,10 @@ impl<'t> Engine<'t> {
             .copied()
             .collect();
         if anchors_ok.is_empty() {
-            // Threads that were not watched may have been off CPU.
-            let blind = anchors.iter().filter_map(|a| a.thread).any(|t| {
-                let state = if let Base::State(s) = &sel.base {
-                    *s
-                } else {
-                    State::OffCpu
-                };
-                matches!(sel.base, Base::State(_)) && self.sched_rows(t, state) == Rows::Unobserved
+            return Err(match self.state_lacks(rule, cond, anchors, key) {
+                Some(why) => Judged::of(Truth::Unknown, Some(why)),
+                None => Judged::of(Truth::False, None),
             });
-            let life = key::life(self.trace, key).unwrap_or_default();
-            let m = self.missing(sel, key.project(&keys), life);
-            if blind || !m.is_nothing() {
-                let why = if m.is_nothing() {
-                    Reason::new(Lack::Partial, "off-CPU time of the calling thread was not recorded")
-                } else {
-                    m.reason()
-                };
-                return Err(Judged::of(Truth::Unknown, Some(why)));
-            }
-            return Err(Judged::of(Truth::False, None));
         }
         Ok(Near {
             anchors: anchors_ok,
@@ -541,6 +528,25 @@ impl<'t> Engine<'t> {
             link: Link::Node,
             limit,
         })
+    }
+
+    /// Why there may have been more stints of a state than are known of: threads that were not
+    /// watched may have been off CPU.
+    fn state_lacks(&self, rule: &Rule, cond: &Cond, anchors: &[Wit<'t>], key: KeyVal) -> Option<Reason> {
+        let Cond::State { sel, .. } = cond else { return None };
+        let keys = keys_of(rule, sel);
+        let life = key::life(self.trace, key).unwrap_or_default();
+        let m = self.missing(sel, key.project(&keys), life);
+        if !m.is_nothing() {
+            return Some(m.reason());
+        }
+        let Base::State(state) = sel.base else { return None };
+        let blind = |t| self.sched_rows(t, state) == Rows::Unobserved;
+        anchors
+            .iter()
+            .filter_map(|a| a.thread)
+            .any(blind)
+            .then(|| Reason::new(Lack::Partial, "off-CPU time of the calling thread was not recorded"))
     }
 
     /// Keeps the anchors that prove most, and gathers the stints around them: the thread that owns
@@ -572,7 +578,10 @@ impl<'t> Engine<'t> {
             let mut stints: Vec<Wit<'t>> = Vec::new();
             for t in &near.threads {
                 let mut taken = vec![false; t.part.len()];
-                for a in anchors.iter().filter(|a| linked(best, t, a) && near.ok(t, a.when, within)) {
+                for a in anchors
+                    .iter()
+                    .filter(|a| linked(best, t, a) && near.ok(t, a.when, within))
+                {
                     taken[t.stints.near(a.when, within)].iter_mut().for_each(|x| *x = true);
                 }
                 stints.extend(t.part.iter().zip(&taken).filter(|(_, x)| **x).map(|(i, _)| Wit {
@@ -614,11 +623,16 @@ impl<'t> Engine<'t> {
                 }
                 let bound = self.value(bound, key, Mode::All);
                 let Some(b) = bound.point() else {
-                    return Some(bound.why.unwrap_or_else(|| Reason::new(Lack::Partial, "the bound is not known")));
+                    return Some(
+                        bound
+                            .why
+                            .unwrap_or_else(|| Reason::new(Lack::Partial, "the bound is not known")),
+                    );
                 };
                 let mut sel = sel.clone();
                 if matches!(&metric.kind, MetricKind::Stat { over: None, .. }) {
-                    sel.filters.push(Filter::Cmp(Value::Field(Field::Duration), op, Value::Num(b)));
+                    sel.filters
+                        .push(Filter::Cmp(Value::Field(Field::Duration), op, Value::Num(b)));
                 }
                 lacks(&sel, &metric.key)
             }
@@ -631,7 +645,11 @@ impl<'t> Engine<'t> {
                 .iter()
                 .filter_map(|c| {
                     let j = self.judge(rule, c, key);
-                    if j.truth == Truth::Unknown { j.why } else { self.unseen(rule, c, key) }
+                    if j.truth == Truth::Unknown {
+                        j.why
+                    } else {
+                        self.unseen(rule, c, key)
+                    }
                 })
                 .min(),
             Cond::Unless(a, _) => self.unseen(rule, a, key),

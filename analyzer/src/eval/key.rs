@@ -59,7 +59,10 @@ impl KeyVal {
 
     /// The same with an operation.
     pub(super) fn with_op(self, op: Op) -> Self {
-        Self { op: op.0.into(), ..self }
+        Self {
+            op: op.0.into(),
+            ..self
+        }
     }
 
     /// Whether it is finer than what aggregates count: a process and an operation.
@@ -237,7 +240,12 @@ pub(super) fn life(trace: &Trace, key: KeyVal) -> Option<Interval> {
     if key.named {
         // All processes of that name are one.
         let of_name = |o: &&crate::trace::Process| o.node == first.node && o.name == first.name;
-        alive = trace.processes.iter().filter(of_name).map(|o| o.alive).fold(alive, Interval::hull);
+        alive = trace
+            .processes
+            .iter()
+            .filter(of_name)
+            .map(|o| o.alive)
+            .fold(alive, Interval::hull);
     }
     Some(Interval::new(
         alive.start.max(observed.start),

@@ -97,6 +97,8 @@ pub(super) struct Whole {
     pub(super) count: u64,
     pub(super) sum: i128,
     pub(super) bytes: i128,
+    /// The aggregates of some operation do not sum its bytes.
+    pub(super) bytes_unknown: bool,
     pub(super) min: i64,
     pub(super) max: i64,
 }
@@ -687,6 +689,7 @@ impl<'t> Engine<'t> {
         let selective = matches!(node.stored, Stored::Selected(_));
         let (mut hidden, mut told) = (false, false);
         let late = op.def().anchor == Anchor::End;
+        whole.bytes_unknown |= !sums_bytes(op);
         for b in &counted.minutes {
             let span = Interval::new(b.start, b.start + b.len);
             if span.distance(segment) > 0 {
@@ -803,7 +806,10 @@ impl<'t> Engine<'t> {
     /// Keys of processes that have calls of the selection in aggregates, stored or not.
     pub(super) fn counted_keys(&self, sel: &Selector, key: &[Key]) -> Vec<KeyVal> {
         let Base::Ops(ops) = &sel.base else { return Vec::new() };
-        if key.iter().any(|k| !matches!(k, Key::Node | Key::Pid | Key::Tid | Key::Op)) {
+        if key
+            .iter()
+            .any(|k| !matches!(k, Key::Node | Key::Pid | Key::Tid | Key::Op))
+        {
             return Vec::new();
         }
         let mut out = Vec::new();
@@ -841,7 +847,12 @@ impl<'t> Engine<'t> {
 /// The selection without the filters that look at single events: whom it speaks of.
 pub(super) fn whom(sel: &Selector) -> Selector {
     fn identity(f: &Filter) -> bool {
-        let of = |f: &Field| matches!(f, Field::Pid | Field::Tid | Field::Process | Field::Thread | Field::Op | Field::Launcher);
+        let of = |f: &Field| {
+            matches!(
+                f,
+                Field::Pid | Field::Tid | Field::Process | Field::Thread | Field::Op | Field::Launcher
+            )
+        };
         match f {
             Filter::Cmp(Value::Field(f), _, Value::Num(_))
             | Filter::OneOf { field: f, .. }
@@ -997,6 +1008,15 @@ fn add_rows(whole: &mut Whole, lane: &Lane, segment: Interval) {
             whole.max = whole.max.max(lane.dur[i]);
         }
     }
+}
+
+/// Whether the format sums arg0 of this operation, because it is bytes or sectors.
+fn sums_bytes(op: Op) -> bool {
+    let d = op.def();
+    matches!(
+        (d.source_id, d.op_id),
+        (1, 1 | 4 | 7 | 8) | (3, 3) | (4, 2 | 3 | 5 | 6) | (5, _)
+    )
 }
 
 fn add_bucket(whole: &mut Whole, b: &Bucket) {

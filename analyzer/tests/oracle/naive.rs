@@ -132,7 +132,12 @@ impl<'a> Naive<'a> {
 
     /// Stints and gaps of all threads.
     fn derived(&self, base: Base) -> Vec<Span> {
-        let span = |start, end, tid| Span { start, end, tid, bytes: 0 };
+        let span = |start, end, tid| Span {
+            start,
+            end,
+            tid,
+            bytes: 0,
+        };
         match base {
             Base::Ops(..) => Vec::new(),
             Base::State(state) => self
@@ -162,7 +167,11 @@ impl<'a> Naive<'a> {
                         if e.start > busy_to {
                             out.push(span(busy_to, e.start, e.tid));
                         }
-                        busy_to = if busy_to == i64::MAX { e.end() } else { busy_to.max(e.end()) };
+                        busy_to = if busy_to == i64::MAX {
+                            e.end()
+                        } else {
+                            busy_to.max(e.end())
+                        };
                     }
                 }
                 out
@@ -207,7 +216,11 @@ impl<'a> Naive<'a> {
         let Base::State(state) = base else { return true };
         let pid = self.pid_of(tid);
         let stints = || {
-            let mut of = self.scene.events.iter().filter(|e| e.kind == Kind::OffCpu && e.tid == tid);
+            let mut of = self
+                .scene
+                .events
+                .iter()
+                .filter(|e| e.kind == Kind::OffCpu && e.tid == tid);
             of.any(|e| e.dur > 0)
         };
         self.scene
@@ -377,7 +390,8 @@ impl<'a> Naive<'a> {
                     filters: Vec::new(),
                 };
                 match (self.events(s, who), self.events(&bare, who)) {
-                    (Ok(some), Ok(all)) if !all.is_empty() => of(some.len() as i64 * 100 > pct * all.len() as i64),
+                    // A share of nothing is nothing.
+                    (Ok(some), Ok(all)) => of(some.len() as i64 * 100 > pct * all.len() as i64),
                     _ => Truth::Unknown,
                 }
             }
@@ -525,8 +539,13 @@ impl<'a> Naive<'a> {
                 let Value::Exact(n, d) = self.rhs(s, *stat, *seg, *rhs, who) else {
                     return Vec::new();
                 };
-                let beyond = |e: &Span| compare(Value::Exact(e.len().into(), 1), *rel, Value::Exact(n, d)) == Truth::True;
-                self.events(s, who).unwrap_or_default().into_iter().filter(beyond).collect()
+                let beyond =
+                    |e: &Span| compare(Value::Exact(e.len().into(), 1), *rel, Value::Exact(n, d)) == Truth::True;
+                self.events(s, who)
+                    .unwrap_or_default()
+                    .into_iter()
+                    .filter(beyond)
+                    .collect()
             }
             Pred::Exists(s, d) => self
                 .events(s, who)
@@ -570,27 +589,41 @@ impl<'a> Naive<'a> {
         let mut chosen: Vec<Span> = Vec::new();
         let mut anchors: Vec<Span> = Vec::new();
         tuples(&lists, d, &mut chosen, &mut anchors);
-        let holds = anchors.iter().any(|a| {
-            states.iter().all(|(s, x)| {
-                let stints = self.events(&state_sel(*s), who).unwrap_or_default();
-                let tids: BTreeSet<i64> = stints.iter().map(|s| s.tid).collect();
-                tids.iter().any(|t| {
-                    let near = stints.iter().filter(|s| s.tid == *t && distance(s, a) <= d);
-                    near.map(|s| s.len()).sum::<i64>() > *x
-                })
+        if anchors.is_empty() {
+            return if placed.iter().all(|p| !located(p)) {
+                // Nothing with a place: stints on their own.
+                let alone = states.iter().map(|(s, x)| self.exists(&state_sel(*s), *x, who));
+                alone.min().unwrap_or(Truth::True)
+            } else {
+                Truth::False
+            };
+        }
+        let near = |a: &Span, s: State, x: i64| {
+            let stints = self.events(&state_sel(s), who).unwrap_or_default();
+            let tids: BTreeSet<i64> = stints.iter().map(|s| s.tid).collect();
+            tids.iter().any(|t| {
+                let near = stints.iter().filter(|s| s.tid == *t && distance(s, a) <= d);
+                near.map(|s| s.len()).sum::<i64>() > x
             })
-        });
-        if holds {
+        };
+        if anchors.iter().any(|a| states.iter().all(|(s, x)| near(a, *s, *x))) {
             return Truth::True;
         }
-        if anchors.is_empty() {
-            return Truth::False;
+        // States that were seen wholly refute alone.
+        let seen = |s: State| {
+            self.coverage(Base::State(s), who).1
+                && anchors
+                    .iter()
+                    .all(|a| a.tid < 0 || self.told_tid(a.tid, Base::State(s)))
+        };
+        let left = anchors
+            .iter()
+            .any(|a| states.iter().all(|(s, x)| !seen(*s) || near(a, *s, *x)));
+        if left && states.iter().any(|(s, _)| !seen(*s)) {
+            Truth::Unknown
+        } else {
+            Truth::False
         }
-        let seen = states.iter().all(|(s, _)| {
-            self.coverage(Base::State(*s), who).1
-                && anchors.iter().all(|a| a.tid < 0 || self.told_tid(a.tid, Base::State(*s)))
-        });
-        of(false).max(if seen { Truth::False } else { Truth::Unknown })
     }
 
     /// Comparisons that decide: text of the left side, relation, value.
@@ -629,6 +662,14 @@ fn state_sel(s: State) -> Sel {
 
 fn distance(a: &Span, b: &Span) -> i64 {
     (a.start.max(b.start) - a.end.min(b.end)).max(0)
+}
+
+/// Whether what holds has a place in time.
+fn located(p: &Pred) -> bool {
+    match p {
+        Pred::Cmp(_, stat, ..) => stat.spread(),
+        _ => true,
+    }
 }
 
 /// First members of all choices of one of each list, no two further apart than `d`.

@@ -231,7 +231,9 @@ impl Rule {
         };
         let cond = self.cond.text();
         let n = self.min_count;
-        format!("when {cond} per {per} => R {{ min_count {n} }}\nwhen not ({cond}) per {per} => N {{ min_count {n} }}\n")
+        format!(
+            "when {cond} per {per} => R {{ min_count {n} }}\nwhen not ({cond}) per {per} => N {{ min_count {n} }}\n"
+        )
     }
 }
 
@@ -250,7 +252,13 @@ const SINGLE: &[(&str, &[Kind])] = &[
 const _: (Kind, Kind) = (OffCpu, Write);
 
 fn states() -> impl Strategy<Value = State> {
-    prop::sample::select(vec![State::OffCpu, State::OffCpu, State::RunQueue, State::Sleep, State::IoWait])
+    prop::sample::select(vec![
+        State::OffCpu,
+        State::OffCpu,
+        State::RunQueue,
+        State::Sleep,
+        State::IoWait,
+    ])
 }
 
 fn short() -> impl Strategy<Value = i64> {
@@ -322,8 +330,15 @@ fn compare(key: Key, exact: bool) -> impl Strategy<Value = Pred> {
     ]);
     let seg = prop::sample::select(vec![Seg::Trace, Seg::Trace, Seg::First, Seg::Second]);
     (sel(key, exact), stat, seg, rel(), short(), 0..30i64, 1..4i64).prop_map(|(s, stat, seg, rel, d, n, k)| {
-        let bytes = matches!(s.base, Base::Ops("cuda.memcpy" | "cuda.cudaMalloc" | "io.read" | "net.net_send", _));
-        let stat = if stat == Stat::Bytes && !bytes { Stat::Count } else { stat };
+        let bytes = matches!(
+            s.base,
+            Base::Ops("cuda.memcpy" | "cuda.cudaMalloc" | "io.read" | "net.net_send", _)
+        );
+        let stat = if stat == Stat::Bytes && !bytes {
+            Stat::Count
+        } else {
+            stat
+        };
         let plain = !s.filters.iter().any(|f| matches!(f, Filter::Medians(_)));
         let rhs = match stat {
             Stat::Count | Stat::Rate => Rhs::Num(n),
@@ -383,9 +398,14 @@ fn within(key: Key, exact: bool) -> BoxedStrategy<Pred> {
 
 fn leaf(key: Key, exact: bool) -> BoxedStrategy<Pred> {
     let pct = prop::sample::select(vec![1, 10, 50, 90, 100]);
-    let b = || prop_oneof![states().prop_map(Base::State), base(Key::Tid)].prop_map(|base| Sel { base, filters: vec![] });
+    let b =
+        || prop_oneof![states().prop_map(Base::State), base(Key::Tid)].prop_map(|base| Sel { base, filters: vec![] });
     // Off-CPU time of a process is known or not as a whole, which a node is not.
-    let scope = if key == Key::Node { vec![Scope::Thread] } else { vec![Scope::Thread, Scope::Process] };
+    let scope = if key == Key::Node {
+        vec![Scope::Thread]
+    } else {
+        vec![Scope::Thread, Scope::Process]
+    };
     prop_oneof![
         6 => compare(key, exact),
         2 => (sel(key, exact), short()).prop_map(|(s, d)| match s.base {

@@ -73,17 +73,7 @@ pub(crate) struct Scene {
 }
 
 const GAPS: [i64; 8] = [0, 10 * US, MS, 5 * MS, 20 * MS, 60 * MS, 120 * MS, 300 * MS];
-const DURS: [i64; 9] = [
-    0,
-    10 * US,
-    12 * US,
-    100 * US,
-    MS,
-    3 * MS,
-    10 * MS,
-    50 * MS,
-    400 * MS,
-];
+const DURS: [i64; 9] = [0, 10 * US, 12 * US, 100 * US, MS, 3 * MS, 10 * MS, 50 * MS, 400 * MS];
 
 type Step = (u8, u8, u8, u8);
 
@@ -165,7 +155,11 @@ fn build(threads: &[(Vec<Step>, Vec<Step>, Vec<Step>)], watched: [u8; 2], begin:
             let dur = DURS[usize::from(dur) % DURS.len()];
             let mut e = blank(Kind::OffCpu, pid, tid, at, dur);
             e.state = if states { i64::from(state % 3) } else { -1 };
-            e.woken = if e.state == 0 { at } else { at + dur * i64::from(aux % 5) / 4 };
+            e.woken = if e.state == 0 {
+                at
+            } else {
+                at + dur * i64::from(aux % 5) / 4
+            };
             out.events.push(e);
             at += dur + US;
         }

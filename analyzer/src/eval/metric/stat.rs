@@ -179,7 +179,7 @@ impl Rows {
             Stat::Bytes => {
                 return counted(
                     self.bytes,
-                    missing.whole.map(|w| w.bytes),
+                    missing.whole.filter(|w| !w.bytes_unknown).map(|w| w.bytes),
                     (missing.count == Some(0)).then_some(0),
                 );
             }
