@@ -118,7 +118,7 @@ impl<'t> Engine<'t> {
                 .unwrap_or_default(),
             status,
             reason,
-            keys: (judged.len(), if decided == 0 { n_unknown } else { n_unknown - few }),
+            keys: (judged.len(), n_unknown),
         };
         Outcome {
             result,
