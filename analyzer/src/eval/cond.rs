@@ -1,5 +1,7 @@
 //! Judging a condition for one key: truth, reasons, and the witnesses behind it.
 
+use std::sync::Arc;
+
 use super::Engine;
 use super::join::{self, Stints, Wit};
 use super::key::{self, KeyVal};
@@ -269,13 +271,8 @@ impl<'t> Engine<'t> {
                     .or_else(|| far(self.value(bound, key, Mode::Windows)))
                     .filter(|_| lone && *stat != Stat::Throughput);
                 let range = bound.and_then(|b| bounds(op, b));
-                let all = self.events(sel, &metric.key, key, seg);
-                Some(match range {
-                    Some((lo, hi)) if matches!(stat, Stat::Pct(..) | Stat::Max | Stat::Min | Stat::Avg) => {
-                        all.into_iter().filter(|w| (lo..=hi).contains(&w.when.len())).collect()
-                    }
-                    _ => all,
-                })
+                let single = matches!(stat, Stat::Pct(..) | Stat::Max | Stat::Min | Stat::Avg);
+                Some(self.events_within(sel, &metric.key, key, seg, range.filter(|_| single)))
             }
             MetricKind::Covered { a, segment, .. } => Some(self.events(
                 a,
@@ -290,6 +287,18 @@ impl<'t> Engine<'t> {
 
     /// Events of a selector for a key, as witnesses sorted by start.
     pub(super) fn events(&self, sel: &Selector, keys: &[Key], key: KeyVal, seg: Option<Interval>) -> Vec<Wit<'t>> {
+        self.events_within(sel, keys, key, seg, None)
+    }
+
+    /// Those whose duration lies in a range.
+    fn events_within(
+        &self,
+        sel: &Selector,
+        keys: &[Key],
+        key: KeyVal,
+        seg: Option<Interval>,
+        range: Option<(i64, i64)>,
+    ) -> Vec<Wit<'t>> {
         let groups = self.groups(sel, keys);
         let Some(group) = Self::group_of(&groups, key.project(keys)) else {
             return Vec::new();
@@ -298,6 +307,7 @@ impl<'t> Engine<'t> {
             .parts
             .iter()
             .flat_map(|p| p.iter().map(|i| (p.lane, i)))
+            .filter(|(l, i)| range.is_none_or(|(lo, hi)| lo <= l.dur[*i] && l.dur[*i] <= hi))
             .filter(|(l, i)| seg.is_none_or(|s| s.contains(l.start[*i])))
             .map(|(l, i)| Wit {
                 when: l.interval(i),
@@ -477,6 +487,23 @@ impl<'t> Engine<'t> {
         !compare(Num::int(total), *op, bound)
     }
 
+    /// Running sums of a part; those of whole lanes are kept for other rules.
+    fn stints_of(&self, part: &super::select::Part<'t>) -> Arc<Stints> {
+        let make = || Arc::new(Stints::new(part.iter().map(|i| part.lane.interval(i))));
+        if part.idx.is_some() {
+            return make();
+        }
+        let id = std::ptr::from_ref(part.lane) as usize;
+        if let Some(found) = self.stints.lock().ok().and_then(|s| s.get(&id).cloned()) {
+            return found;
+        }
+        let made = make();
+        if let Ok(mut all) = self.stints.lock() {
+            all.insert(id, Arc::clone(&made));
+        }
+        made
+    }
+
     /// Anchors around which one thread's whole stints sum to more than the bound.
     fn near(
         &self,
@@ -504,7 +531,7 @@ impl<'t> Engine<'t> {
             .flat_map(|g| &g.parts)
             .map(|p| StintsOf {
                 thread: p.lane.thread,
-                stints: Stints::new(p.iter().map(|i| p.lane.interval(i))),
+                stints: self.stints_of(p),
                 part: p.clone(),
             })
             .collect();
@@ -724,7 +751,7 @@ impl<'t> Engine<'t> {
 #[derive(Debug)]
 struct StintsOf<'t> {
     thread: ThreadIdx,
-    stints: Stints,
+    stints: Arc<Stints>,
     part: super::select::Part<'t>,
 }
 

@@ -200,6 +200,7 @@ pub fn why(program: &Program, rule: &Rule, trace: &Trace) -> String {
         prepared: &prepared,
         names: Names::new(trace),
         cache: std::sync::Mutex::default(),
+        stints: std::sync::Mutex::default(),
         values: vec![rustc_hash::FxHashMap::default(); program.metrics.len()],
         pid: None,
     };

@@ -63,6 +63,8 @@ struct Engine<'t> {
     prepared: &'t Prepared,
     names: Names,
     cache: Mutex<Cache<'t>>,
+    /// Running sums of whole lanes, by the address of the lane.
+    stints: Mutex<FxHashMap<usize, std::sync::Arc<join::Stints>>>,
     /// By metric: values of the keys that have events of it.
     values: Vec<FxHashMap<KeyVal, Cell>>,
     pid: Option<i64>,
@@ -80,6 +82,7 @@ pub fn analyze(program: &Program, trace: &Trace, options: Options) -> Analysis {
         prepared: &prepared,
         names: Names::new(trace),
         cache: Mutex::default(),
+        stints: Mutex::default(),
         values: vec![FxHashMap::default(); program.metrics.len()],
         pid: options.pid,
     };

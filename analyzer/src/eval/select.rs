@@ -393,6 +393,14 @@ impl<'t> Engine<'t> {
         thresholds: &Thresholds,
         idx: Option<Arc<[u32]>>,
     ) -> Option<Arc<[u32]>> {
+        if let Filter::Cmp(a, op, b) = filter
+            && self.lane_wide(filter, lane).is_none()
+            && let Some(linear) = Linear::of(a, b, thresholds)
+        {
+            return keep(lane, idx, |i| {
+                linear.at(|f| self.field(lane, i, f)).is_some_and(|sum| holds(sum, *op))
+            });
+        }
         keep(lane, idx, |i| self.test(filter, lane, i, thresholds))
     }
 
@@ -570,38 +578,38 @@ impl<'t> Engine<'t> {
             .copied()
             .filter(|o| key.op().is_none_or(|k| k == *o))
             .collect();
+        // Complete rows are their own total, and only needed beside incomplete ones.
+        let mut complete: Vec<&Lane> = Vec::new();
         for p in self.names.members(self.trace, key) {
             let process = self.trace.process(p);
             for &op in &ops {
-                let mut threads = process.threads.clone();
-                if let Some(t) = key.thread() {
-                    threads.retain(|x| *x == t);
-                }
-                // A process without any thread here still has aggregates of its own.
-                let states: Vec<Rows> = threads.iter().map(|t| coverage::rows(self.trace, *t, op)).collect();
-                if states.iter().any(|r| *r != Rows::Unobserved) {
-                    observed = true;
-                }
-                let incomplete = states.iter().find(|r| !matches!(r, Rows::Complete | Rows::Unobserved));
-                let Some(state) = incomplete else {
-                    // Complete rows: they are their own total.
-                    for t in &threads {
-                        if let Some(lane) = self.trace.lane(*t, op) {
-                            add_rows(&mut whole, lane, segment);
-                        }
+                let threads = process.threads.iter().filter(|t| key.thread().is_none_or(|k| k == **t));
+                let mut incomplete: Option<Rows> = None;
+                let from = complete.len();
+                for t in threads {
+                    let rows = coverage::rows(self.trace, *t, op);
+                    observed |= rows != Rows::Unobserved;
+                    if !matches!(rows, Rows::Complete | Rows::Unobserved) && incomplete.is_none() {
+                        incomplete = Some(rows);
                     }
-                    continue;
-                };
+                    complete.extend(self.trace.lane(*t, op));
+                }
+                let Some(state) = incomplete else { continue };
+                // Aggregates are by process: they tell of all its threads.
+                complete.truncate(from);
                 selected = true;
-                match state {
+                match &state {
                     Rows::Windows(w) => {
                         windows = Some(windows.map_or_else(|| w.clone(), |old| intersect(&old, w)));
                     }
                     Rows::AtLeast(min) => out.max_dur = Some(out.max_dur.unwrap_or(0).max(*min)),
                     _ => {}
                 }
-                self.count_missing(p, op, state, segment, &mut out, &mut whole, &mut whole_known);
+                self.count_missing(p, op, &state, segment, &mut out, &mut whole, &mut whole_known);
             }
+        }
+        if selected {
+            complete.iter().for_each(|lane| add_rows(&mut whole, lane, segment));
         }
         if !observed {
             return Missing::anything(Reason::new(
@@ -922,6 +930,70 @@ pub(super) fn least_duration(filters: &[Filter]) -> Option<i64> {
             _ => None,
         })
         .max()
+}
+
+/// The difference of two expressions that are linear in the fields of an event, times a common
+/// denominator: `bytes >= 200MB/s * duration` in integers.
+struct Linear {
+    terms: Vec<(Field, i128)>,
+    constant: i128,
+}
+
+impl Linear {
+    fn of(left: &Value, right: &Value, thresholds: &Thresholds) -> Option<Self> {
+        let (mut terms, mut constant) = (Vec::new(), Num::ZERO);
+        gather(left, Num::ONE, thresholds, &mut terms, &mut constant)?;
+        gather(right, Num::int(-1), thresholds, &mut terms, &mut constant)?;
+        // Small enough that no sum of fields can overflow.
+        let fits = |n: i128| (n.unsigned_abs() < 1 << 60).then_some(n);
+        let mut common: i128 = constant.denom();
+        for (_, n) in &terms {
+            common = fits(Num::ratio(common, n.denom())?.numer().checked_mul(n.denom())?)?;
+        }
+        let scaled = |n: Num| n.times(Num::int(common)).filter(|n| n.denom() == 1).and_then(|n| fits(n.numer()));
+        let terms = terms.into_iter().map(|(f, n)| Some((f, scaled(n)?))).collect::<Option<_>>()?;
+        Some(Self { terms, constant: scaled(constant)? })
+    }
+
+    /// The value for one event; `None` where a field is not known.
+    fn at(&self, field: impl Fn(Field) -> Option<i64>) -> Option<i128> {
+        self.terms.iter().try_fold(self.constant, |sum, (f, k)| Some(sum + k * i128::from(field(*f)?)))
+    }
+}
+
+fn gather(v: &Value, by: Num, thresholds: &Thresholds, terms: &mut Vec<(Field, Num)>, sum: &mut Num) -> Option<()> {
+    if let Some(n) = constant(v, thresholds) {
+        *sum = sum.plus(n.times(by)?)?;
+        return Some(());
+    }
+    match v {
+        Value::Field(f) => terms.push((*f, by)),
+        Value::Neg(v) => gather(v, by.negated()?, thresholds, terms, sum)?,
+        Value::Arith(op @ (Arith::Add | Arith::Sub), a, b) => {
+            gather(a, by, thresholds, terms, sum)?;
+            gather(b, if *op == Arith::Add { by } else { by.negated()? }, thresholds, terms, sum)?;
+        }
+        Value::Arith(Arith::Mul, a, b) => match (constant(a, thresholds), constant(b, thresholds)) {
+            (Some(k), _) => gather(b, by.times(k)?, thresholds, terms, sum)?,
+            (_, Some(k)) => gather(a, by.times(k)?, thresholds, terms, sum)?,
+            _ => return None,
+        },
+        Value::Arith(Arith::Div, a, b) => gather(a, by.over(constant(b, thresholds)?)?, thresholds, terms, sum)?,
+        Value::Num(_) | Value::Metric(_) => return None,
+    }
+    Some(())
+}
+
+/// Whether `n op 0`.
+fn holds(n: i128, op: CmpOp) -> bool {
+    match op {
+        CmpOp::Gt => n > 0,
+        CmpOp::Ge => n >= 0,
+        CmpOp::Lt => n < 0,
+        CmpOp::Le => n <= 0,
+        CmpOp::Eq => n == 0,
+        CmpOp::Ne => n != 0,
+    }
 }
 
 fn constant(v: &Value, thresholds: &Thresholds) -> Option<Num> {
