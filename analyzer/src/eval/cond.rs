@@ -15,6 +15,9 @@ use crate::trace::catalogue::{Field, Key};
 use crate::trace::{Rows, ThreadIdx};
 use crate::unit::{Interval, Num};
 
+/// How many anchors a circular shift moves at most; more are thinned evenly.
+const MAX_MOVED: usize = 128;
+
 /// What a condition came to for a key.
 #[derive(Clone, Debug)]
 pub(super) struct Judged {
@@ -423,8 +426,9 @@ impl<'t> Engine<'t> {
             out[*n].clone_from(&near.stints);
         }
         let incidents = join::merge(out.iter().flatten().map(|w| w.when).collect(), within);
+        let matched = placed.first().map_or(0, |(n, _)| out[*n].len());
         let chance = if full {
-            self.chance(rule, terms, within, key, &placed, &state_terms)
+            self.chance(within, key, &placed, &state_terms, matched)
         } else {
             0
         };
@@ -687,19 +691,17 @@ impl<'t> Engine<'t> {
     /// How often the anchors, moved together along the life of the key, join as much by chance.
     fn chance(
         &self,
-        _rule: &Rule,
-        terms: &[Cond],
         within: i64,
         key: KeyVal,
         placed: &[(usize, Vec<Wit<'t>>)],
         states: &[(usize, Near<'t>)],
+        matched: usize,
     ) -> u32 {
-        let _ = terms;
         let Some(life) = key::life(self.trace, key).filter(|l| !l.is_empty()) else {
             return 1000;
         };
         let Some((_, first)) = placed.first() else { return 0 };
-        let step = first.len().div_ceil(512).max(1);
+        let step = first.len().div_ceil(MAX_MOVED).max(1);
         let anchors: Vec<Wit<'t>> = first.iter().step_by(step).copied().collect();
         let others: Vec<Vec<Interval>> = placed[1..]
             .iter()
@@ -724,23 +726,18 @@ impl<'t> Engine<'t> {
                     regions
                         .as_ref()
                         .is_none_or(|r| r.iter().any(|r| r.touches(*when, within)))
-                        && states.iter().all(|(_, n)| {
-                            n.threads.iter().any(|t| {
-                                (n.link != Link::Thread || Some(t.thread) == *thread)
-                                    && (n.limit.0..=n.limit.1).contains(&t.stints.sum_near(*when, within))
-                            })
-                        })
+                        && states.iter().all(|(_, n)| n.joins(*when, *thread, within))
                 })
                 .count()
         };
         if others.is_empty() && states.is_empty() {
             return 0;
         }
-        let actual = score(0);
         let as_good = (1..=256i64)
             .filter(|k| {
                 let by = i64::try_from(i128::from(life.len()) * i128::from(*k) / 257).unwrap_or(0);
-                score(by) >= actual
+                // The share of all anchors that join where they are, against that of the moved ones.
+                score(by) * first.len() >= matched * anchors.len()
             })
             .count();
         u32::try_from(as_good * 1000 / 256).unwrap_or(1000)
@@ -766,6 +763,18 @@ struct Near<'t> {
 
 impl<'t> Near<'t> {
     /// Whether the stints of a thread near an anchor sum to what is asked for.
+    /// Whether an anchor at that place joins: on its own thread where that is the link.
+    fn joins(&self, anchor: Interval, owner: Option<ThreadIdx>, within: i64) -> bool {
+        if self.link == Link::Thread {
+            return self
+                .threads
+                .iter()
+                .find(|t| Some(t.thread) == owner)
+                .is_some_and(|t| self.ok(t, anchor, within));
+        }
+        self.threads.iter().any(|t| self.ok(t, anchor, within))
+    }
+
     fn ok(&self, t: &StintsOf<'t>, anchor: Interval, within: i64) -> bool {
         (self.limit.0..=self.limit.1).contains(&t.stints.sum_near(anchor, within))
     }
