@@ -735,27 +735,11 @@ fn suggest(word: &str, known: &[&str]) -> String {
     let mut known: Vec<&str> = known.to_vec();
     known.sort_unstable();
     known.dedup();
-    known.sort_by_key(|k| edits(&word.to_ascii_lowercase(), &k.to_ascii_lowercase()));
+    known.sort_by_key(|k| strsim::osa_distance(&word.to_ascii_lowercase(), &k.to_ascii_lowercase()));
     known.truncate(8);
     match known.as_slice() {
         [] => String::new(),
-        [first, ..] if edits(word, first) <= 1 + word.len() / 3 => format!("did you mean `{first}`?"),
+        [first, ..] if strsim::osa_distance(word, first) <= 1 + word.len() / 3 => format!("did you mean `{first}`?"),
         _ => format!("known are {}", known.join(", ")),
     }
-}
-
-/// Insertions, deletions and replacements that turn one word into the other.
-fn edits(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let cost = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = cost.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }

@@ -159,27 +159,11 @@ fn find<'a>(program: &'a Program, name: &str) -> Result<&'a Rule, Failure> {
 fn near<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Vec<String> {
     let name = name.to_uppercase().replace('-', "_");
     let mut near: Vec<(usize, &str)> = known
-        .map(|k| (distance(&name, k), k))
+        .map(|k| (strsim::osa_distance(&name, k), k))
         .filter(|(d, k)| *d <= 2.max(k.len() / 3) || k.contains(&name))
         .collect();
     near.sort_unstable();
     near.into_iter().take(3).map(|(_, k)| k.to_owned()).collect()
-}
-
-/// Single-character edits between two names.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let swap = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = swap.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }
 
 fn plural(n: usize, noun: &str) -> String {

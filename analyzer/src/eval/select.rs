@@ -499,12 +499,7 @@ impl<'t> Engine<'t> {
                     self.number(a, lane, i, thresholds)?,
                     self.number(b, lane, i, thresholds)?,
                 );
-                match op {
-                    Arith::Add => a.plus(b),
-                    Arith::Sub => a.minus(b),
-                    Arith::Mul => a.times(b),
-                    Arith::Div => a.over(b),
-                }
+                exactly(*op, a, b)
             }
         }
     }
@@ -937,13 +932,18 @@ fn constant(v: &Value, thresholds: &Thresholds) -> Option<Num> {
         Value::Neg(v) => constant(v, thresholds)?.negated(),
         Value::Arith(op, a, b) => {
             let (a, b) = (constant(a, thresholds)?, constant(b, thresholds)?);
-            match op {
-                Arith::Add => a.plus(b),
-                Arith::Sub => a.minus(b),
-                Arith::Mul => a.times(b),
-                Arith::Div => a.over(b),
-            }
+            exactly(*op, a, b)
         }
+    }
+}
+
+/// Arithmetic on points; `None` on overflow and on division by zero.
+fn exactly(op: Arith, a: Num, b: Num) -> Option<Num> {
+    match op {
+        Arith::Add => a.plus(b),
+        Arith::Sub => a.minus(b),
+        Arith::Mul => a.times(b),
+        Arith::Div => a.over(b),
     }
 }
 
