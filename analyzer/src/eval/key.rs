@@ -301,7 +301,14 @@ pub(super) fn values(trace: &Trace, key: KeyVal) -> KeyValues {
     for (value, k) in key.extra.into_iter().zip(EVENT_KEYS) {
         if value != NO_VALUE {
             let text = match k {
-                Key::SizeClass if value >= 0 => format!("2^{value}"),
+                // Sizes of copies start at a MiB where rules group by them; prompts end far below.
+                Key::SizeClass if (20..60).contains(&value) => {
+                    let mib = 1i64 << (value - 20);
+                    format!("{mib} to {} MiB", 2 * mib)
+                }
+                Key::SizeClass if (0..20).contains(&value) => {
+                    format!("{} to {}", 1i64 << value, (2i64 << value) - 1)
+                }
                 _ => value.to_string(),
             };
             out.more.push((k.name().to_owned(), text));

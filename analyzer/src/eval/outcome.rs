@@ -47,7 +47,6 @@ impl<'t> Engine<'t> {
                 (key, j.truth, j.why)
             })
             .collect();
-        let mut excepted = 0usize;
         let diagnoses: Vec<Diagnosis> = judged
             .par_iter()
             .filter(|(_, t, _)| *t == Truth::True)
@@ -60,10 +59,7 @@ impl<'t> Engine<'t> {
             })
             .collect::<Vec<_>>()
             .into_iter()
-            .filter_map(|d| {
-                excepted += usize::from(d.is_none());
-                d
-            })
+            .flatten()
             .collect();
         let unknown: Vec<&Reason> = judged
             .iter()
@@ -81,7 +77,7 @@ impl<'t> Engine<'t> {
             let worst = unknown.iter().min().map_or("", |r| &r.text);
             let missing = unknown.iter().any(|r| r.lack == Lack::Missing);
             let of = if judged.len() > 1 {
-                format!(" ({n_unknown} of {} judged)", judged.len())
+                format!(" (unknown for {n_unknown} of {})", judged.len())
             } else {
                 String::new()
             };
@@ -93,8 +89,6 @@ impl<'t> Engine<'t> {
                 },
                 format!("{worst}{of}"),
             )
-        } else if excepted > 0 {
-            (Status::Quiet, format!("{excepted} known exceptions"))
         } else {
             (Status::Quiet, String::new())
         };
@@ -186,6 +180,15 @@ impl<'t> Engine<'t> {
         let mut why: Option<Reason> = None;
         for (n, node) in (0u16..).zip(&self.trace.nodes) {
             let Some(observed) = node.observed else { continue };
+            // A selection of rows in which nothing is counted either: what is not there may have been left out.
+            if matches!(node.stored, Stored::Selected(_)) && node.counted.is_empty() {
+                let text = "no such call is in this file, and nothing tells how many were left out of it";
+                let r = Reason::new(Lack::Partial, text);
+                why = Some(match why {
+                    Some(w) => w.min(r),
+                    None => r,
+                });
+            }
             for sel in &sels {
                 let m = self.missing(sel, KeyVal::of_node(crate::trace::NodeIdx(n)), observed);
                 if !m.is_nothing() {
@@ -200,7 +203,7 @@ impl<'t> Engine<'t> {
         match why {
             Some(r) if r.lack == Lack::Missing => (Status::NotApplicable, r.text.to_string()),
             Some(r) => (Status::Unknown, r.text.to_string()),
-            None => (Status::Quiet, "nothing of the kind happened".into()),
+            None => (Status::Quiet, String::new()),
         }
     }
 
@@ -225,7 +228,8 @@ impl<'t> Engine<'t> {
                         .position(|t| std::ptr::eq(t, c))
                         .map(|n| j.terms[n].clone())
                 })
-                .or_else(|| self.witnesses(rule, c, key));
+                .or_else(|| self.witnesses(rule, c, key))
+                .or_else(|| self.summed(c, key));
             if let Some(w) = &wits {
                 hulls.extend(w.iter().map(|w| w.when));
             }
@@ -301,6 +305,32 @@ impl<'t> Engine<'t> {
             explains: Vec::new(),
             explained_by: None,
             refs: rule.refs.clone(),
+        }
+    }
+
+    /// Events behind a sum or a share that is at least something: they have no say in the verdict, but
+    /// show where its time lies.
+    fn summed(&self, c: &Cond, key: KeyVal) -> Option<Vec<Wit<'t>>> {
+        let Cond::Compare {
+            op: CmpOp::Gt | CmpOp::Ge,
+            left,
+            ..
+        } = c
+        else {
+            return None;
+        };
+        let m = &self.program.metrics[first_metric(left)?.0 as usize];
+        match &m.kind {
+            MetricKind::Stat {
+                sel,
+                stat: Stat::Sum | Stat::Busy,
+                segment,
+                over: None,
+            } => {
+                let seg = key::segment(self.trace, key.project(&m.key), *segment);
+                Some(self.events(sel, &m.key, key, seg))
+            }
+            _ => None,
         }
     }
 

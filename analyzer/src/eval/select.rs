@@ -609,7 +609,9 @@ impl<'t> Engine<'t> {
             }
         }
         if selected {
-            complete.iter().for_each(|lane| add_rows(&mut whole, lane, segment));
+            for lane in complete {
+                add_rows(&mut whole, lane, segment);
+            }
         }
         if !observed {
             return Missing::anything(Reason::new(
@@ -626,8 +628,8 @@ impl<'t> Engine<'t> {
         out.least = if out.whole.is_some() { out.count.unwrap_or(0) } else { 0 };
         if out.why.is_none() && !out.is_nothing() {
             let text = format!(
-                "only slow calls of {} were stored after the first seconds",
-                source_words(sel)
+                "only slow {} events were stored after the first seconds",
+                sel.source.layer()
             );
             out.why = Some(Reason::new(Lack::Partial, text));
         }
@@ -770,14 +772,11 @@ impl<'t> Engine<'t> {
         }
         if seen == 0 {
             let what = if state == State::OffCpu {
-                "off-CPU time"
+                "off-CPU time of these threads"
             } else {
-                "run states (runnable or asleep)"
+                "the run state of these threads (runnable or asleep)"
             };
-            return Missing::anything(Reason::new(
-                Lack::Missing,
-                format!("{what} of these threads is not in this trace"),
-            ));
+            return Missing::anything(Reason::new(Lack::Missing, format!("{what} is not in this trace")));
         }
         if let Some(w) = windows {
             out.windows = w;
@@ -950,14 +949,26 @@ impl Linear {
         for (_, n) in &terms {
             common = fits(Num::ratio(common, n.denom())?.numer().checked_mul(n.denom())?)?;
         }
-        let scaled = |n: Num| n.times(Num::int(common)).filter(|n| n.denom() == 1).and_then(|n| fits(n.numer()));
-        let terms = terms.into_iter().map(|(f, n)| Some((f, scaled(n)?))).collect::<Option<_>>()?;
-        Some(Self { terms, constant: scaled(constant)? })
+        let scaled = |n: Num| {
+            n.times(Num::int(common))
+                .filter(|n| n.denom() == 1)
+                .and_then(|n| fits(n.numer()))
+        };
+        let terms = terms
+            .into_iter()
+            .map(|(f, n)| Some((f, scaled(n)?)))
+            .collect::<Option<_>>()?;
+        Some(Self {
+            terms,
+            constant: scaled(constant)?,
+        })
     }
 
     /// The value for one event; `None` where a field is not known.
     fn at(&self, field: impl Fn(Field) -> Option<i64>) -> Option<i128> {
-        self.terms.iter().try_fold(self.constant, |sum, (f, k)| Some(sum + k * i128::from(field(*f)?)))
+        self.terms
+            .iter()
+            .try_fold(self.constant, |sum, (f, k)| Some(sum + k * i128::from(field(*f)?)))
     }
 }
 
@@ -971,7 +982,13 @@ fn gather(v: &Value, by: Num, thresholds: &Thresholds, terms: &mut Vec<(Field, N
         Value::Neg(v) => gather(v, by.negated()?, thresholds, terms, sum)?,
         Value::Arith(op @ (Arith::Add | Arith::Sub), a, b) => {
             gather(a, by, thresholds, terms, sum)?;
-            gather(b, if *op == Arith::Add { by } else { by.negated()? }, thresholds, terms, sum)?;
+            gather(
+                b,
+                if *op == Arith::Add { by } else { by.negated()? },
+                thresholds,
+                terms,
+                sum,
+            )?;
         }
         Value::Arith(Arith::Mul, a, b) => match (constant(a, thresholds), constant(b, thresholds)) {
             (Some(k), _) => gather(b, by.times(k)?, thresholds, terms, sum)?,
@@ -1123,10 +1140,6 @@ pub(super) fn intersect(a: &[Interval], b: &[Interval]) -> Vec<Interval> {
         }
     }
     out
-}
-
-fn source_words(sel: &Selector) -> &'static str {
-    sel.source.name()
 }
 
 /// "no request events", "no cudaMalloc events".

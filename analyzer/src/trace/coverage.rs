@@ -102,7 +102,7 @@ fn attached(node: &Node, source: Source) -> bool {
 fn derived(node: &Node, op: Op) -> Rows {
     let d = op.def();
     let there = match d.source {
-        Source::Process if d.name == "warmup" => true,
+        Source::Process if d.name == "warmup" => attached(node, Source::Cuda) || attached(node, Source::Driver),
         Source::Process => attached(node, Source::Process),
         // Nobody has to annotate, and nobody has to watch for errors of the device.
         _ => node.ops.binary_search(&op).is_ok(),
