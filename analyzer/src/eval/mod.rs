@@ -106,7 +106,10 @@ impl Prepared {
         for sel in selectors {
             derive::add(trace, &mut out.derived, sel);
         }
-        if selectors.iter().any(|s| s.filters.iter().any(|f| select::uses(f, Field::SinceSync))) {
+        if selectors
+            .iter()
+            .any(|s| s.filters.iter().any(|f| select::uses(f, Field::SinceSync)))
+        {
             out.since_sync = derive::since_sync(trace);
         }
         out.requests = metric::open_requests(trace);

@@ -831,7 +831,10 @@ impl<'t> Engine<'t> {
 /// Whether time inside intervals of this source explains other time. Open requests and a busy GPU are
 /// the setting in which something is slow: that they are always there refutes nothing.
 fn names_a_cause(source: Source) -> bool {
-    matches!(source, Source::Sched | Source::Io | Source::Net | Source::Process | Source::Mem)
+    matches!(
+        source,
+        Source::Sched | Source::Io | Source::Net | Source::Process | Source::Mem
+    )
 }
 
 fn closest(a: &[Wit<'_>], b: &[Wit<'_>]) -> Option<i64> {

@@ -465,7 +465,10 @@ impl<'t> Engine<'t> {
             Field::Tid => Some(self.trace.thread(lane.thread).tid),
             Field::InRequest => {
                 let node = self.trace.process_of(lane).node;
-                self.prepared.requests.get(usize::from(node.0)).map(|u| u.overlap(lane.interval(i)))
+                self.prepared
+                    .requests
+                    .get(usize::from(node.0))
+                    .map(|u| u.overlap(lane.interval(i)))
             }
             _ => key::field(lane, i, field),
         }

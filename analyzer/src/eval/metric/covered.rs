@@ -73,7 +73,10 @@ pub(in crate::eval) fn open_requests(trace: &Trace) -> Vec<Union> {
     (0u16..)
         .take(trace.nodes.len())
         .map(|n| {
-            let lanes = trace.lanes.iter().filter(|l| Some(l.op) == open && trace.process_of(l).node.0 == n);
+            let lanes = trace
+                .lanes
+                .iter()
+                .filter(|l| Some(l.op) == open && trace.process_of(l).node.0 == n);
             Union::of(lanes.flat_map(|l| (0..l.len()).map(|i| l.interval(i))).collect())
         })
         .collect()
