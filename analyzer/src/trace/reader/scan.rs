@@ -253,17 +253,21 @@ fn from_pages(
     if rows.bounds()? != Some(bounds) {
         return Err(Unfit::new("its first or last row is not where SQLite finds it"));
     }
-    let ranges = rows.ranges(bounds.0, bounds.1, threads.max(1) * PARTS);
+    let ranges = rows.ranges(bounds.0, bounds.1, threads.max(1) * PARTS / 2);
+    // Where one part is unfit, the others need not be read; in which order they end does not matter.
     let given_up = AtomicBool::new(false);
     let results = parallel(threads, ranges, Some(tick), |(from, to)| {
         if given_up.load(Ordering::Relaxed) {
-            return Err(Unfit::new("given up"));
+            return Ok(None);
         }
         let part = rows.scan(from, to, job);
         given_up.fetch_or(part.is_err(), Ordering::Relaxed);
-        part
+        part.map(Some)
     });
-    let parts = results.into_iter().collect::<Result<Vec<_>, _>>()?;
+    let parts = results
+        .into_iter()
+        .filter_map(Result::transpose)
+        .collect::<Result<Vec<_>, _>>()?;
     if opened.written() {
         return Err(Unfit::new("it was written to meanwhile"));
     }
@@ -543,7 +547,7 @@ impl Aggregate<Taking, Option<i64>> for TakeRows {
                 *outcome = Some(Ok(Range {
                     rows: taking.sink.rows,
                     unknown: taking.sink.unknown,
-                    lanes: taking.sink.lanes,
+                    lanes: taking.sink.into_lanes(),
                     nodes: taking.names.names,
                 }));
             }

@@ -200,7 +200,7 @@ impl RowSource for PageRows<'_> {
         Ok(Range {
             rows: taking.sink.rows,
             unknown: taking.sink.unknown,
-            lanes: taking.sink.lanes,
+            lanes: taking.sink.into_lanes(),
             nodes: taking.names.names,
         })
     }
