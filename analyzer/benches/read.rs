@@ -2,7 +2,8 @@
 //!
 //! `cargo bench -p ingero --bench read` makes a file of 1 M events in the temporary folder and
 //! reads it; `INGERO_BENCH_EVENTS=10000000` makes it 10 M. Each measurement is a process of its
-//! own, so that its peak memory is its own, and the two readers take turns.
+//! own, so that its peak memory is its own, and the readers take turns. `needs` and `all` read
+//! straight from pages, `sneeds` and `sall` the same through SQLite.
 #![expect(clippy::print_stdout, reason = "the output of a benchmark")]
 
 use std::path::{Path, PathBuf};
@@ -37,7 +38,7 @@ fn main() {
         size / 1_000_000,
         path.display()
     );
-    let roles = ["get2", "needs", "all", "all1"];
+    let roles = ["get2", "needs", "sneeds", "all", "sall", "all1"];
     let mut runs: Vec<Vec<(f64, f64)>> = vec![Vec::new(); roles.len()];
     for _ in 0..ROUNDS {
         for (role, runs) in roles.iter().zip(&mut runs) {
@@ -75,9 +76,11 @@ fn measure(role: &str, path: &Path) {
     let begin = Instant::now();
     match role {
         "get2" => get2(path),
-        "needs" => read(path, needs(), THREADS),
-        "all" => read(path, Needs::everything(), THREADS),
-        "all1" => read(path, Needs::everything(), 1),
+        "needs" => read(path, needs(), THREADS, true),
+        "sneeds" => read(path, needs(), THREADS, false),
+        "all" => read(path, Needs::everything(), THREADS, true),
+        "sall" => read(path, Needs::everything(), THREADS, false),
+        "all1" => read(path, Needs::everything(), 1, true),
         other => panic!("no reader {other}"),
     }
     println!("{} {}", begin.elapsed().as_secs_f64(), peak_bytes());
@@ -97,15 +100,25 @@ fn needs() -> Needs {
     needs
 }
 
-fn read(path: &Path, needs: Needs, threads: usize) {
+fn read(path: &Path, needs: Needs, threads: usize, pages: bool) {
     let options = ReadOptions {
         needs,
         threads,
         ..ReadOptions::default()
     };
-    let (trace, errors) = ingero::trace::read(&[path.to_path_buf()], &options);
+    let paths = [path.to_path_buf()];
+    let (trace, errors) = if pages {
+        ingero::trace::read(&paths, &options)
+    } else {
+        options.read_through_sqlite(&paths)
+    };
     assert!(errors.is_empty(), "{errors:?}");
-    assert!(trace.is_some_and(|t| t.events() > 0));
+    let trace = trace.expect("a trace");
+    assert!(trace.events() > 0);
+    let reader = &trace.files[0].reader;
+    assert_eq!(reader.starts_with("pages"), pages, "{reader}");
+    // A process that ends needs not free it.
+    std::mem::forget(trace);
 }
 
 /// Six integer columns through `get`, two connections, halves by row number.

@@ -412,6 +412,8 @@ const NO_OP: u16 = u16::MAX;
 pub(crate) struct Shapes {
     by_ids: Vec<u16>,
     by_op: Vec<Shape>,
+    /// Whether any rows are kept with columns that are rarely wanted.
+    extras: bool,
 }
 
 impl Shapes {
@@ -430,6 +432,7 @@ impl Shapes {
         );
         Self {
             by_ids,
+            extras: needs.ret || needs.gpu || needs.rank || needs.cgroup,
             by_op: Op::all().map(|op| Shape::of(op, needs)).collect(),
         }
     }
@@ -445,6 +448,9 @@ impl Shapes {
 }
 
 /// Collects the rows of one range. The only thing that a source of rows has to feed.
+///
+/// Rows are staged and handed to their lanes some thousands at a time: lanes are many and each has
+/// several columns, so writing to all of them in turn would miss the caches with every value.
 #[derive(Debug)]
 pub(crate) struct RowSink {
     shapes: Arc<Shapes>,
@@ -452,10 +458,41 @@ pub(crate) struct RowSink {
     base: i64,
     index: FxHashMap<RawKey, u32>,
     recent: Vec<(RawKey, u32)>,
-    pub(crate) lanes: Vec<RawLane>,
+    lanes: Vec<RawLane>,
+    staged: Vec<Staged>,
+    /// As long as `staged`, or empty where nobody wants them.
+    extras: Vec<Extras>,
+    /// By lane: how many of the staged rows are its own.
+    pending: Vec<u32>,
+    /// Lanes that have some.
+    touched: Vec<u32>,
+    order: Vec<u32>,
     pub(crate) rows: u64,
     pub(crate) unknown: u64,
 }
+
+/// A row on its way to its lane.
+#[derive(Clone, Copy, Debug)]
+struct Staged {
+    timestamp: i64,
+    duration: i64,
+    arg0: i64,
+    arg1: i64,
+    offset: u32,
+    lane: u32,
+}
+
+/// Columns of a row that are rarely wanted.
+#[derive(Clone, Copy, Debug)]
+struct Extras {
+    cgroup: i64,
+    ret: i32,
+    gpu: i32,
+    rank: i32,
+}
+
+/// Rows that are staged at most: together they stay in the cache of a core.
+const STAGED: usize = 16_384;
 
 /// Events of a few threads alternate: remembering some keys saves most look-ups.
 const RECENT: usize = 2048;
@@ -478,30 +515,33 @@ impl RowSink {
             index: FxHashMap::default(),
             recent: vec![NOBODY; RECENT],
             lanes: Vec::new(),
+            staged: Vec::with_capacity(STAGED),
+            extras: Vec::new(),
+            pending: Vec::new(),
+            touched: Vec::new(),
+            order: Vec::new(),
             rows: 0,
             unknown: 0,
         }
     }
 
-    fn lane(&mut self, key: RawKey) -> &mut RawLane {
+    #[inline]
+    fn lane(&mut self, key: RawKey) -> u32 {
         // Thread ids and ops are small and close together: multiplied by a large odd number, their
         // differences reach the upper bits, which choose the slot.
         let mixed = (key.tid.cast_unsigned() << 8 ^ u64::from(key.op.0)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         let slot = usize::try_from(mixed >> (64 - RECENT.trailing_zeros())).unwrap_or(0);
         let (recent, at) = self.recent[slot];
-        let at = if recent == key {
-            at
-        } else {
-            let lanes = &mut self.lanes;
-            let file = self.file;
-            let at = *self.index.entry(key).or_insert_with(|| {
-                lanes.push(RawLane::new(key, file));
-                to_u32(lanes.len() - 1)
-            });
-            self.recent[slot] = (key, at);
-            at
-        };
-        &mut self.lanes[at as usize]
+        if recent == key {
+            return at;
+        }
+        let at = *self.index.entry(key).or_insert_with(|| {
+            self.lanes.push(RawLane::new(key, self.file));
+            self.pending.push(0);
+            to_u32(self.lanes.len() - 1)
+        });
+        self.recent[slot] = (key, at);
+        at
     }
 
     /// Takes a row.
@@ -512,61 +552,174 @@ impl RowSink {
             self.unknown += 1;
             return;
         };
-        let shape = self.shapes.by_op[usize::from(op.0)];
-        let (start, dur) = anchor::interval(shape.anchor, row.timestamp, row.duration);
-        let offset = u32::try_from(row.rowid.wrapping_sub(self.base)).unwrap_or(u32::MAX);
         let lane = self.lane(RawKey {
             node: row.node,
             pid: row.pid,
             tid: row.tid,
             op,
         });
-        lane.rows += 1;
-        lane.first = lane.first.min(start);
-        lane.last = lane.last.max(start.saturating_add(dur));
-        lane.sample = offset;
+        let pending = &mut self.pending[lane as usize];
+        if *pending == 0 {
+            self.touched.push(lane);
+        }
+        *pending += 1;
+        self.staged.push(Staged {
+            timestamp: row.timestamp,
+            duration: row.duration,
+            arg0: row.arg0,
+            arg1: row.arg1,
+            offset: u32::try_from(row.rowid.wrapping_sub(self.base)).unwrap_or(u32::MAX),
+            lane,
+        });
+        if self.shapes.extras {
+            self.extras.push(Extras {
+                cgroup: row.cgroup,
+                ret: narrow(row.ret),
+                gpu: narrow(row.gpu),
+                rank: row.rank.map_or(-1, narrow),
+            });
+        }
+        if self.staged.len() == STAGED {
+            self.hand_over();
+        }
+    }
+
+    /// The lanes with all rows.
+    pub(crate) fn into_lanes(mut self) -> Vec<RawLane> {
+        self.hand_over();
+        self.lanes
+    }
+
+    /// Hands the staged rows to their lanes, in the order in which they came.
+    #[inline(never)]
+    fn hand_over(&mut self) {
+        // Counted by lane, so each row knows its place among those of all lanes.
+        let mut next = 0;
+        for &lane in &self.touched {
+            let pending = &mut self.pending[lane as usize];
+            next += std::mem::replace(pending, next);
+        }
+        self.order.clear();
+        self.order.resize(self.staged.len(), 0);
+        for (i, row) in self.staged.iter().enumerate() {
+            let place = &mut self.pending[row.lane as usize];
+            self.order[*place as usize] = to_u32(i);
+            *place += 1;
+        }
+        let mut from = 0;
+        for &lane in &self.touched {
+            let to = std::mem::take(&mut self.pending[lane as usize]) as usize;
+            let lane = &mut self.lanes[lane as usize];
+            let shape = self.shapes.by_op[usize::from(lane.key.op.0)];
+            lane.take(&shape, &self.staged, &self.extras, &self.order[from..to]);
+            from = to;
+        }
+        self.touched.clear();
+        self.staged.clear();
+        self.extras.clear();
+    }
+}
+
+/// Adds values, growing by a half where there is no room: doubling would leave more unused.
+fn extend<T>(column: &mut Vec<T>, values: impl ExactSizeIterator<Item = T>) {
+    let more = values.len();
+    if column.capacity() - column.len() < more {
+        column.reserve_exact(more.max(column.len() / 2));
+    }
+    column.extend(values);
+}
+
+impl RawLane {
+    /// Takes some of the staged rows.
+    fn take(&mut self, shape: &Shape, staged: &[Staged], extras: &[Extras], which: &[u32]) {
+        let rows = || which.iter().map(|&i| &staged[i as usize]);
+        let interval = |r: &Staged| anchor::interval(shape.anchor, r.timestamp, r.duration);
+        self.rows += which.len() as u64;
+        if let Some(last) = rows().next_back() {
+            self.sample = last.offset;
+        }
+        let (mut first, mut last) = (self.first, self.last);
         if !shape.keep {
-            let bucket = row.timestamp.div_euclid(FIVE_SECONDS);
-            lane.tallies.entry(bucket).or_insert(Tally::NONE).add(dur);
+            self.tally(rows().map(|r| {
+                let (start, dur) = interval(r);
+                first = first.min(start);
+                last = last.max(start.saturating_add(dur));
+                (r.timestamp, dur)
+            }));
+            (self.first, self.last) = (first, last);
             return;
         }
-        if lane.start.last().is_some_and(|&last| start < last) {
-            lane.sorted = false;
-        }
-        let n = lane.start.len();
-        lane.start.push(start);
-        lane.dur.push(dur);
-        lane.row.push(offset);
+        let n = self.start.len();
+        let mut before = self.start.last().copied().unwrap_or(i64::MIN);
+        let mut sorted = self.sorted;
+        extend(
+            &mut self.start,
+            rows().map(|r| {
+                let (start, dur) = interval(r);
+                first = first.min(start);
+                last = last.max(start.saturating_add(dur));
+                sorted &= before <= start;
+                before = start;
+                start
+            }),
+        );
+        (self.first, self.last, self.sorted) = (first, last, sorted);
+        extend(&mut self.dur, rows().map(|r| interval(r).1));
+        extend(&mut self.row, rows().map(|r| r.offset));
         match shape.value {
             Arg::None => {}
-            Arg::Arg0 => lane.value.push(row.arg0),
-            Arg::Arg1 => lane.value.push(row.arg1),
-            Arg::Sectors => lane.value.push(row.arg0.saturating_mul(512)),
+            Arg::Arg0 => extend(&mut self.value, rows().map(|r| r.arg0)),
+            Arg::Arg1 => extend(&mut self.value, rows().map(|r| r.arg1)),
+            Arg::Sectors => extend(&mut self.value, rows().map(|r| r.arg0.saturating_mul(512))),
         }
         match shape.aux {
-            Arg::Arg0 => lane.aux.push(row.arg0),
-            Arg::Arg1 => lane.aux.push(row.arg1),
+            Arg::Arg0 => extend(&mut self.aux, rows().map(|r| r.arg0)),
+            Arg::Arg1 => extend(&mut self.aux, rows().map(|r| r.arg1)),
             Arg::None | Arg::Sectors => {}
         }
         match shape.direction {
             Direction::None => {}
-            Direction::Always(d) => lane.direction.push(d),
-            Direction::Kind => lane
-                .direction
-                .push(u8::try_from(row.arg1).map_or(UNKNOWN_DIRECTION, |d| d.min(UNKNOWN_DIRECTION))),
+            Direction::Always(d) => self.direction.resize(n + which.len(), d),
+            Direction::Kind => extend(
+                &mut self.direction,
+                rows().map(|r| u8::try_from(r.arg1).map_or(UNKNOWN_DIRECTION, |d| d.min(UNKNOWN_DIRECTION))),
+            ),
         }
-        if shape.ret && (row.ret != 0 || !lane.ret.is_empty()) {
-            lane.ret.resize(n, 0);
-            lane.ret.push(narrow(row.ret));
+        let rows = || which.iter().map(|&i| &extras[i as usize]);
+        if shape.ret && (!self.ret.is_empty() || rows().any(|r| r.ret != 0)) {
+            self.ret.resize(n, 0);
+            extend(&mut self.ret, rows().map(|r| r.ret));
         }
         if shape.gpu {
-            lane.gpu.push(narrow(row.gpu));
+            extend(&mut self.gpu, rows().map(|r| r.gpu));
         }
         if shape.rank {
-            lane.rank.push(row.rank.map_or(-1, narrow));
+            extend(&mut self.rank, rows().map(|r| r.rank));
         }
         if shape.cgroup {
-            lane.cgroup.push(row.cgroup);
+            extend(&mut self.cgroup, rows().map(|r| r.cgroup));
+        }
+    }
+
+    /// Counts rows that are not kept: pairs of timestamp and duration.
+    fn tally(&mut self, rows: impl Iterator<Item = (i64, i64)>) {
+        let mut now: Option<(i64, Tally)> = None;
+        for (timestamp, dur) in rows {
+            let bucket = timestamp.div_euclid(FIVE_SECONDS);
+            if let Some((at, tally)) = &mut now
+                && *at == bucket
+            {
+                tally.add(dur);
+                continue;
+            }
+            let mut tally = Tally::NONE;
+            tally.add(dur);
+            if let Some((at, done)) = now.replace((bucket, tally)) {
+                self.tallies.entry(at).or_insert(Tally::NONE).merge(done);
+            }
+        }
+        if let Some((at, done)) = now {
+            self.tallies.entry(at).or_insert(Tally::NONE).merge(done);
         }
     }
 }

@@ -9,14 +9,16 @@
 use std::fs::{File, Metadata};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use rusqlite::{Connection, OpenFlags};
 
+use super::pages::Unfit;
 use crate::trace::error::TraceError;
 
-const MAGIC: &[u8; 16] = b"SQLite format 3\0";
+pub(crate) const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 /// How often a file that changes under the reader is tried.
 const ATTEMPTS: u32 = 5;
 
@@ -36,6 +38,10 @@ pub(crate) struct Opened {
     how: How,
     actual: PathBuf,
     stamp: Stamp,
+    /// Whether its pages may be read without SQLite.
+    pub(crate) try_pages: bool,
+    /// See [`Opened::page_file`].
+    file: OnceLock<File>,
     /// Removes the private copy when dropped.
     _copy: Option<PrivateFolder>,
 }
@@ -155,6 +161,8 @@ impl Opened {
                 how: How::Immutable,
                 actual: path.to_path_buf(),
                 stamp: seen,
+                try_pages: true,
+                file: OnceLock::new(),
                 _copy: None,
             }));
         }
@@ -163,6 +171,8 @@ impl Opened {
             how: How::ReadOnly,
             actual: path.to_path_buf(),
             stamp: seen.clone(),
+            try_pages: true,
+            file: OnceLock::new(),
             _copy: None,
         };
         if size_of(&beside(path, "-journal")) > 0 && needs_rollback(&plain) {
@@ -207,6 +217,8 @@ impl Opened {
             how: How::Copy,
             actual,
             stamp: seen,
+            try_pages: true,
+            file: OnceLock::new(),
             _copy: Some(folder),
         };
         // The first connection recovers or rolls back; those of the reader then find it settled.
@@ -234,6 +246,35 @@ impl Opened {
         Ok(conn)
     }
 
+    /// The file, for a look at its pages while a connection reads from it.
+    ///
+    /// Its pages are all there is if nothing is pending beside it. What keeps them as they are:
+    /// nobody else knows a private copy; a rollback-journal file is locked by the reading connection;
+    /// and what is opened as immutable is looked at again afterwards.
+    ///
+    /// It stays open as long as this lives: on POSIX, closing a file releases the locks that
+    /// connections of the same process have on it.
+    pub(crate) fn page_file(&self) -> Result<&File, Unfit> {
+        if self.how == How::Copy
+            && ["-wal", "-journal"]
+                .iter()
+                .any(|s| size_of(&beside(&self.actual, s)) > 0)
+        {
+            return Err(Unfit::new("its log was not written back"));
+        }
+        if self.file.get().is_none() {
+            let file = File::open(&self.actual).map_err(|_| Unfit::new("it could not be opened twice"))?;
+            // Nobody else sets it.
+            let _ = self.file.set(file);
+        }
+        self.file.get().ok_or(Unfit::new("it could not be opened twice"))
+    }
+
+    /// Whether somebody wrote to the file since it was opened, private copies aside.
+    pub(crate) fn written(&self) -> bool {
+        self.how != How::Copy && stamp(&self.path) != self.stamp
+    }
+
     /// Whether somebody wrote to the file since it was opened, so that what was read may be a mix.
     pub(crate) fn changed(&self) -> bool {
         self.how == How::Immutable && stamp(&self.path) != self.stamp
@@ -244,12 +285,18 @@ impl Opened {
         self.stamp.size
     }
 
-    /// How it is read and why, for the user.
-    pub(crate) fn reader(&self) -> String {
-        match self.how {
-            How::Immutable => "SQLite, opened as immutable (nothing pending beside the file)".into(),
-            How::ReadOnly => "SQLite, opened read-only (rollback-journal file)".into(),
-            How::Copy => "SQLite, through a private copy (a log with content lies beside the file)".into(),
+    /// How it is read and why, for the user. `pages`: whether rows came straight from its pages, or
+    /// why not; nothing if that was not tried.
+    pub(crate) fn reader(&self, pages: Option<&Result<(), Unfit>>) -> String {
+        let how = match self.how {
+            How::Immutable => "opened as immutable (nothing pending beside the file)",
+            How::ReadOnly => "opened read-only (rollback-journal file)",
+            How::Copy => "through a private copy (a log with content lies beside the file)",
+        };
+        match pages {
+            Some(Ok(())) => format!("pages and SQLite, {how}"),
+            Some(Err(unfit)) => format!("SQLite, {how}; not from its pages: {unfit}"),
+            None => format!("SQLite, {how}"),
         }
     }
 

@@ -5,7 +5,7 @@
 //! all that the rest of the reader knows of this, so that another way to the same rows can replace it.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -16,37 +16,41 @@ use rusqlite::types::ValueRef;
 use super::columns::{FileNode, RawLane, Row, RowSink, Shapes};
 use super::open::Opened;
 use super::options::{Needs, Progress};
+use super::pages::{PageRows, Unfit};
 use super::schema::Schema;
 use crate::trace::error::TraceError;
 
 /// Where rows come from.
 pub(crate) trait RowSource {
+    /// Why rows cannot be had.
+    type Error;
+
     /// Smallest and largest row number; `None` without rows.
-    fn bounds(&self) -> Result<Option<(i64, i64)>, TraceError>;
+    fn bounds(&self) -> Result<Option<(i64, i64)>, Self::Error>;
 
     /// The rows numbered `from..=to`, in that order.
-    fn scan(&self, from: i64, to: i64, job: &Job) -> Result<Range, TraceError>;
+    fn scan(&self, from: i64, to: i64, job: &Job) -> Result<Range, Self::Error>;
 }
 
 /// What all ranges of a file have in common.
 #[derive(Clone, Debug)]
 pub(crate) struct Job {
-    shapes: Arc<Shapes>,
-    columns: Arc<[Column]>,
+    pub(super) shapes: Arc<Shapes>,
+    pub(super) columns: Arc<[Column]>,
     /// What stands for each column in the statement.
     text: Arc<str>,
-    file: u32,
-    base: i64,
-    done: Arc<AtomicU64>,
+    pub(super) file: u32,
+    pub(super) base: i64,
+    pub(super) done: Arc<AtomicU64>,
 }
 
 /// Rows of a range, by key, and the node names that the keys refer to.
 #[derive(Debug, Default)]
 pub(crate) struct Range {
-    lanes: Vec<RawLane>,
-    nodes: Vec<String>,
-    rows: u64,
-    unknown: u64,
+    pub(super) lanes: Vec<RawLane>,
+    pub(super) nodes: Vec<String>,
+    pub(super) rows: u64,
+    pub(super) unknown: u64,
 }
 
 /// All rows of a file, one lane for each key, keys ascending, each lane sorted by time.
@@ -59,6 +63,8 @@ pub(crate) struct Scanned {
     pub(crate) unknown: u64,
     /// Smallest row number.
     pub(crate) base: i64,
+    /// Whether the rows came straight from the pages of the file, or why not.
+    pub(crate) pages: Option<Result<(), Unfit>>,
 }
 
 /// How rows learn their node.
@@ -72,7 +78,7 @@ pub(crate) enum Nodes {
 
 /// A column of `events` in the order in which it is handed over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Column {
+pub(super) enum Column {
     Timestamp,
     Duration,
     Pid,
@@ -89,7 +95,7 @@ enum Column {
 }
 
 impl Column {
-    const ALL: [(Self, &'static str); 13] = [
+    pub(super) const ALL: [(Self, &'static str); 13] = [
         (Self::Timestamp, "timestamp"),
         (Self::Duration, "duration"),
         (Self::Pid, "pid"),
@@ -105,7 +111,7 @@ impl Column {
         (Self::Node, "node"),
     ];
 
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         Self::ALL.into_iter().find(|c| c.0 == self).map_or("", |c| c.1)
     }
 
@@ -175,38 +181,97 @@ pub(crate) fn events(
         done: Arc::new(AtomicU64::new(0)),
     };
     let total = span + 1;
+    let tick = || {
+        if let Some(progress) = progress {
+            progress(job.done.load(Ordering::Relaxed).min(total), total);
+        }
+    };
+    let mut pages = None;
     let parts = match access {
         Access::Connection(_) => vec![here.scan(low, high, &job)?],
         Access::File(opened) => {
-            let workers = u64::try_from(threads).unwrap_or(1).max(1);
-            let size = (total.div_ceil(workers * 4)).max(1 << 15);
-            let ranges: Vec<(i64, i64)> = (0..total.div_ceil(size))
-                .map(|i| {
-                    let from = low.wrapping_add_unsigned(i * size);
-                    let to = low.wrapping_add_unsigned(((i + 1) * size).min(total) - 1);
-                    (from, to)
-                })
-                .collect();
-            let tick = || {
-                if let Some(progress) = progress {
-                    progress(job.done.load(Ordering::Relaxed).min(total), total);
-                }
-            };
-            let results = parallel(threads, ranges, Some(&tick), |(from, to)| {
-                let conn = opened.connect()?;
-                SqliteRows {
-                    conn: &conn,
-                    path: &opened.path,
-                }
-                .scan(from, to, &job)
-            });
-            // Of several errors the first in row order is reported, whichever came first.
-            results.into_iter().collect::<Result<Vec<_>, _>>()?
+            let tried = opened
+                .try_pages
+                .then(|| from_pages(opened, first, (low, high), &job, threads, &tick));
+            pages = tried.as_ref().map(|t| t.as_ref().map(|_| ()).map_err(Clone::clone));
+            if let Some(Ok(parts)) = tried {
+                parts
+            } else {
+                job.done.store(0, Ordering::Relaxed);
+                from_sqlite(opened, low, total, &job, threads, &tick)?
+            }
         }
     };
     let mut all = merge(parts, nodes, threads);
     all.base = low;
+    all.pages = pages;
     Ok(all)
+}
+
+/// Parts for each thread: one that is slowed down leaves more of them to the others.
+const PARTS: usize = 4;
+
+fn from_sqlite(
+    opened: &Opened,
+    low: i64,
+    total: u64,
+    job: &Job,
+    threads: usize,
+    tick: &dyn Fn(),
+) -> Result<Vec<Range>, TraceError> {
+    let parts = u64::try_from(threads.max(1) * PARTS).unwrap_or(1);
+    let size = (total.div_ceil(parts)).max(1 << 15);
+    let ranges: Vec<(i64, i64)> = (0..total.div_ceil(size))
+        .map(|i| {
+            let from = low.wrapping_add_unsigned(i * size);
+            let to = low.wrapping_add_unsigned(((i + 1) * size).min(total) - 1);
+            (from, to)
+        })
+        .collect();
+    let results = parallel(threads, ranges, Some(tick), |(from, to)| {
+        let conn = opened.connect()?;
+        SqliteRows {
+            conn: &conn,
+            path: &opened.path,
+        }
+        .scan(from, to, job)
+    });
+    // Of several errors the first in row order is reported, whichever came first.
+    results.into_iter().collect()
+}
+
+/// `bounds` are those that SQLite gave.
+fn from_pages(
+    opened: &Opened,
+    conn: &Connection,
+    bounds: (i64, i64),
+    job: &Job,
+    threads: usize,
+    tick: &dyn Fn(),
+) -> Result<Vec<Range>, Unfit> {
+    let rows = PageRows::open(opened, conn, job)?;
+    if rows.bounds()? != Some(bounds) {
+        return Err(Unfit::new("its first or last row is not where SQLite finds it"));
+    }
+    let ranges = rows.ranges(bounds.0, bounds.1, threads.max(1) * PARTS / 2);
+    // Where one part is unfit, the others need not be read; in which order they end does not matter.
+    let given_up = AtomicBool::new(false);
+    let results = parallel(threads, ranges, Some(tick), |(from, to)| {
+        if given_up.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        let part = rows.scan(from, to, job);
+        given_up.fetch_or(part.is_err(), Ordering::Relaxed);
+        part.map(Some)
+    });
+    let parts = results
+        .into_iter()
+        .filter_map(Result::transpose)
+        .collect::<Result<Vec<_>, _>>()?;
+    if opened.written() {
+        return Err(Unfit::new("it was written to meanwhile"));
+    }
+    Ok(parts)
 }
 
 /// Brings the ranges together: one list of nodes, one lane for each key.
@@ -324,6 +389,8 @@ pub(crate) struct SqliteRows<'a> {
 const FUNCTION: &str = "ingero_take_row";
 
 impl RowSource for SqliteRows<'_> {
+    type Error = TraceError;
+
     fn bounds(&self) -> Result<Option<(i64, i64)>, TraceError> {
         let sql = |e: rusqlite::Error| TraceError::from_sql(self.path, &e);
         // One statement for each: both in one scan the whole table.
@@ -406,19 +473,25 @@ struct TakeRows {
 
 struct Taking {
     sink: RowSink,
-    nodes: Vec<String>,
-    node: FileNode,
+    names: NodeNames,
+}
+
+/// Names of nodes in the order in which rows bring them.
+#[derive(Debug, Default)]
+pub(super) struct NodeNames {
+    pub(super) names: Vec<String>,
+    /// The one of the row before.
+    last: FileNode,
 }
 
 /// Rows between two reports of progress.
-const REPORT_EVERY: u64 = 1 << 12;
+pub(super) const REPORT_EVERY: u64 = 1 << 12;
 
 impl Aggregate<Taking, Option<i64>> for TakeRows {
     fn init(&self, _: &mut Context<'_>) -> rusqlite::Result<Taking> {
         Ok(Taking {
             sink: RowSink::new(Arc::clone(&self.job.shapes), self.job.file, self.job.base),
-            nodes: Vec::new(),
-            node: 0,
+            names: NodeNames::default(),
         })
     }
 
@@ -446,7 +519,7 @@ impl Aggregate<Taking, Option<i64>> for TakeRows {
                 ValueRef::Integer(v) if column != Column::Node => v,
                 ValueRef::Null if column == Column::Rank => continue,
                 ValueRef::Text(text) if column == Column::Node => {
-                    row.node = taking.node_index(text);
+                    row.node = taking.names.index(text);
                     continue;
                 }
                 other => return Err(self.wrong_type(column, rowid, other)),
@@ -474,8 +547,8 @@ impl Aggregate<Taking, Option<i64>> for TakeRows {
                 *outcome = Some(Ok(Range {
                     rows: taking.sink.rows,
                     unknown: taking.sink.unknown,
-                    lanes: taking.sink.lanes,
-                    nodes: taking.nodes,
+                    lanes: taking.sink.into_lanes(),
+                    nodes: taking.names.names,
                 }));
             }
         }
@@ -520,22 +593,24 @@ pub(crate) fn type_name(ty: rusqlite::types::Type) -> &'static str {
     }
 }
 
-impl Taking {
-    fn node_index(&mut self, text: &[u8]) -> FileNode {
+impl NodeNames {
+    /// The position of a name.
+    #[inline]
+    pub(super) fn index(&mut self, text: &[u8]) -> FileNode {
         if self
-            .nodes
-            .get(usize::from(self.node))
+            .names
+            .get(usize::from(self.last))
             .is_some_and(|n| n.as_bytes() == text)
         {
-            return self.node;
+            return self.last;
         }
         let name = String::from_utf8_lossy(text);
-        let at = self.nodes.iter().position(|n| *n == name).unwrap_or_else(|| {
-            self.nodes.push(name.into_owned());
-            self.nodes.len() - 1
+        let at = self.names.iter().position(|n| *n == name).unwrap_or_else(|| {
+            self.names.push(name.into_owned());
+            self.names.len() - 1
         });
-        self.node = FileNode::try_from(at).unwrap_or(FileNode::MAX);
-        self.node
+        self.last = FileNode::try_from(at).unwrap_or(FileNode::MAX);
+        self.last
     }
 }
 
