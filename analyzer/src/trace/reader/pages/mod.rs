@@ -430,9 +430,7 @@ impl Geometry {
 
     /// Whether a table may use the page.
     fn holds(self, page: u32) -> bool {
-        page >= 2
-            && page <= self.pages
-            && self.offset(page) != LOCK_BYTE / self.page_size as u64 * self.page_size as u64
+        (2..=self.pages).contains(&page) && !self.is_for_locks(page)
     }
 }
 
