@@ -82,6 +82,8 @@ struct Geometry {
     /// Without the bytes reserved at the end.
     usable: usize,
     pages: u32,
+    /// Whether some pages say of each other page what it belongs to.
+    maps: bool,
 }
 
 /// Rows of `events`, from its pages.
@@ -287,6 +289,8 @@ impl Taking<'_> {
         let mut chain = Chain {
             file: self.file,
             geometry: self.geometry,
+            before: at,
+            first: true,
             next: be32(next, 0).ok_or_else(damaged)?,
         };
         self.spilled.clear();
@@ -310,6 +314,10 @@ impl Taking<'_> {
 struct Chain<'a> {
     file: &'a File,
     geometry: Geometry,
+    /// The page that named the next one.
+    before: u32,
+    /// Whether that was the leaf.
+    first: bool,
     next: u32,
 }
 
@@ -318,12 +326,49 @@ impl Chain<'_> {
     fn extend(&mut self, record: &mut Vec<u8>, len: usize, payload: usize) -> Result<(), Unfit> {
         while record.len() < len {
             let page = read_page(self.file, self.geometry, self.next)?;
+            self.check_map()?;
             let take = (payload - record.len()).min(self.geometry.usable - 4);
             let more = page.get(4..4 + take).ok_or(Unfit::new("a page of no size"))?;
             record.extend_from_slice(more);
+            self.before = self.next;
+            self.first = false;
             self.next = be32(&page, 0).unwrap_or(0);
         }
         Ok(())
+    }
+
+    /// Where there are maps, SQLite follows them rather than the links: both must say the same.
+    fn check_map(&self) -> Result<(), Unfit> {
+        const FIRST: u8 = 3;
+        const FURTHER: u8 = 4;
+        if !self.geometry.maps {
+            return Ok(());
+        }
+        let expected = (if self.first { FIRST } else { FURTHER }, self.before);
+        // SQLite tries the page behind the last one first.
+        let mut guess = self.before + 1;
+        while self.geometry.map_of(guess) == guess || !self.geometry.holds(guess) && guess <= self.geometry.pages {
+            guess += 1;
+        }
+        let elsewhere = !self.first
+            && guess != self.next
+            && guess <= self.geometry.pages
+            && self.owner(guess)? == (FURTHER, self.before);
+        if elsewhere || self.owner(self.next)? != expected {
+            return Err(Unfit::at_page("its map disagrees", self.next));
+        }
+        Ok(())
+    }
+
+    /// What the map says of a page: its kind, and the page that names it.
+    fn owner(&self, page: u32) -> Result<(u8, u32), Unfit> {
+        let map = self.geometry.map_of(page);
+        let entry = page
+            .checked_sub(map + 1)
+            .ok_or_else(|| Unfit::at_page("is a map", page))?;
+        let mut bytes = [0; 5];
+        read_at(self.file, &mut bytes, self.geometry.offset(map) + 5 * u64::from(entry))?;
+        Ok((bytes[0], be32(&bytes, 1).unwrap_or(0)))
     }
 }
 
@@ -363,6 +408,7 @@ impl Geometry {
         Ok(Self {
             page_size,
             usable: page_size - reserved,
+            maps: be32(&header, 52) != Some(0),
             pages: u32::try_from(pragma("page_count")?).map_err(|_| Unfit::new("an unusual file header"))?,
         })
     }
@@ -371,11 +417,20 @@ impl Geometry {
         u64::from(page - 1) * self.page_size as u64
     }
 
+    /// The page with the map that a page is in; a map is in its own. Pages are at least number 2.
+    fn map_of(self, page: u32) -> u32 {
+        let each = u32::try_from(self.usable / 5 + 1).unwrap_or(u32::MAX);
+        let map = page.saturating_sub(2) / each * each + 2;
+        if self.is_for_locks(map) { map + 1 } else { map }
+    }
+
+    fn is_for_locks(self, page: u32) -> bool {
+        self.offset(page) == LOCK_BYTE / self.page_size as u64 * self.page_size as u64
+    }
+
     /// Whether a table may use the page.
     fn holds(self, page: u32) -> bool {
-        page >= 2
-            && page <= self.pages
-            && self.offset(page) != LOCK_BYTE / self.page_size as u64 * self.page_size as u64
+        (2..=self.pages).contains(&page) && !self.is_for_locks(page)
     }
 }
 
