@@ -36,9 +36,13 @@ fn engine(op: Option<&str>) -> KeyValues {
 }
 
 fn witness(when: Interval, thread: (i64, &str), op: &str, detail: &str) -> Witness {
-    let host = op.starts_with("off_cpu") || op == "runq" || op.starts_with("sched");
+    let layer = match op {
+        _ if op.starts_with("off_cpu") => "HOST",
+        _ if op.starts_with("request.") => "REQUEST",
+        _ => "CUDA",
+    };
     Witness {
-        layer: if host { "HOST" } else { "CUDA" },
+        layer,
         when,
         tid: Some(thread.0),
         thread: thread.1.to_owned(),
