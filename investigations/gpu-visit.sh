@@ -50,7 +50,7 @@ record_one() {
   local name=$1 seconds=${SECONDS_EACH:-24}
   shift
   [ "$name" = coldstart ] && seconds=$((seconds / 2))
-  timeout -s INT 75 "$recorder" -o "$work/$name.db" --force --node gpu "$@" -- \
+  timeout -s INT $((seconds + 50)) "$recorder" -o "$work/$name.db" --force --node gpu "$@" -- \
     "$python" "$here/workloads/faults.py" "${name%%.*}" --seconds "$seconds" \
     --log "$work/$name.truth.jsonl" >"$work/$name.out" 2>"$work/$name.err"
   say "$name: exit $?, $(stat -c %s "$work/$name.db" 2>/dev/null) bytes, $(tail -c 400 "$work/$name.out")"

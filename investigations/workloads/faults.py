@@ -245,8 +245,9 @@ while os.getppid() == parent and time.monotonic() < end:
 
 def contention():
     cpu = {max(os.sched_getaffinity(0))}
-    # About a thousand launches, so that a step outlasts the time slices of the busy loops.
-    model = nn.Sequential(*[m for _ in range(2 if SMALL else 330)
+    # A step costs some 30 ms of CPU, so that it outlasts the time slices of the busy loops; most of
+    # that is the host's own work, for a thousand launches a step make a trace of 80 MB a minute.
+    model = nn.Sequential(*[m for _ in range(2 if SMALL else 40)
                             for m in (nn.Linear(512, 512), nn.GELU(), nn.LayerNorm(512))]).to(GPU)
     x = torch.randn(64, 512, device=GPU)
     os.sched_setaffinity(0, cpu)
@@ -262,6 +263,7 @@ def contention():
                 p.kill()
                 p.wait()
             busy.clear()
+        sum(i & 7 for i in range(400_000))
         model(x).sum().item()
 
     return step
