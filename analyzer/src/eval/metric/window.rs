@@ -51,6 +51,16 @@ impl Engine<'_> {
         {
             return found;
         }
+        if matches!(
+            stat,
+            Stat::Busy | Stat::Stddev | Stat::Throughput | Stat::Distinct(_) | Stat::First | Stat::Last
+        ) {
+            // Not measured in windows yet: an unknown value is not a false one.
+            return unknown(Reason::new(
+                Lack::Partial,
+                "this statistic cannot be judged in sliding windows; use sum, count or a percentile",
+            ));
+        }
         let groups = self.groups(sel, &metric.key);
         let group = Self::group_of(&groups, key);
         let missing = self.missing(sel, key, seg);
