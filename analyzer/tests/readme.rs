@@ -1,4 +1,5 @@
 //! The README shows what the program really prints, and its rule is a rule.
+#![allow(clippy::unwrap_used, reason = "tests may unwrap")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
