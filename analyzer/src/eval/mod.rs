@@ -1,8 +1,8 @@
 //! Evaluation: rules against a trace in memory. Does no I/O and cannot fail on good input.
 //!
-//! Metrics are computed once for all rules and keys ([`metric`]), from selections that rules share
-//! ([`select`]); conditions are judged with three values ([`cond`], [`logic`]); what holds is joined
-//! in time ([`join`]), becomes diagnoses ([`outcome`]) and is ranked ([`rank`]).
+//! Metrics are computed once for all rules and keys (`metric`), from selections that rules share
+//! (`select`); conditions are judged with three values (`cond`, `logic`); what holds is joined
+//! in time (`join`), becomes diagnoses (`outcome`) and is ranked (`rank`).
 
 mod cond;
 mod derive;
