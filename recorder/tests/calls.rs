@@ -37,7 +37,9 @@ fn assert_all_recorded(db: &Connection, made: &[Made]) {
         let n = int(db, &format!("{sql} source={} AND op={}", p.source, p.op));
         assert_eq!(n, 1, "{p:?}");
     }
-    assert_eq!(int(db, "SELECT count(*) FROM recording_losses"), 0);
+    // The page counter skips an allocation that it makes itself, and counts that it did.
+    let lost = "SELECT count(*) FROM recording_losses WHERE NOT (probe='mem' AND reason='recursion')";
+    assert_eq!(int(db, lost), 0);
 }
 
 fn is_poll(m: &Made) -> bool {
