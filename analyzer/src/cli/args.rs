@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
+use super::rules::RulesCommand;
 use super::time::{Duration, Instant};
 use crate::diagnosis::Severity;
 
@@ -147,41 +148,6 @@ pub(super) enum Format {
     Markdown,
 }
 
-#[derive(Debug, Subcommand)]
-pub(super) enum RulesCommand {
-    /// List the rules
-    List {
-        /// Rules: files, folders or names of built-in packs; without any, all packs
-        #[arg(value_name = "FILE|NAME|DIR", value_hint = ValueHint::AnyPath)]
-        rules: Vec<PathBuf>,
-    },
-    /// Check rules without a trace; exits with 2 if a rule cannot be used
-    Check {
-        /// Rules: files, folders or names of built-in packs; without any, all packs
-        #[arg(value_name = "FILE|NAME|DIR", value_hint = ValueHint::AnyPath)]
-        rules: Vec<PathBuf>,
-        /// Set a parameter of the rules
-        #[arg(long, value_name = "NAME=VALUE", value_parser = assignment)]
-        set: Vec<(String, String)>,
-    },
-    /// Run the tests that stand beside the rules; exits with 1 if one fails
-    Test {
-        /// Rules: files, folders or names of built-in packs; without any, all packs
-        #[arg(value_name = "FILE|NAME|DIR", value_hint = ValueHint::AnyPath)]
-        rules: Vec<PathBuf>,
-        /// Only tests of this rule
-        #[arg(long, value_name = "RULE")]
-        rule: Option<String>,
-    },
-    /// Explain a rule: what it means, what it needs, every default that applies
-    Explain {
-        /// Its name or id
-        rule: String,
-        #[command(flatten)]
-        rules: RuleArgs,
-    },
-}
-
 #[derive(Debug, Args)]
 pub(super) struct SimulateArgs {
     /// Which case (see --list)
@@ -230,7 +196,7 @@ fn severity() -> impl clap::builder::TypedValueParser<Value = Severity> {
         .map(|name| Severity::by_name(&name).unwrap_or_default())
 }
 
-fn assignment(text: &str) -> Result<(String, String), String> {
+pub(super) fn assignment(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.trim().is_empty() && !value.trim().is_empty() => {
             Ok((name.trim().to_owned(), value.trim().to_owned()))

@@ -1,0 +1,102 @@
+//! `ingero rules`: each subcommand in a file of its own, with its arguments.
+
+mod check;
+mod explain;
+mod list;
+mod test;
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+
+use super::args::RuleArgs;
+use super::console::Console;
+use super::engine::Rules;
+use super::failure::Failure;
+use super::{Outcome, analyze};
+use crate::lang::hir::{Program, Rule};
+
+/// What to do with rules.
+#[derive(Debug, Subcommand)]
+pub(super) enum RulesCommand {
+    /// List the rules
+    List(list::ListArgs),
+    /// Check rules without a trace; exits with 2 if a rule cannot be used
+    Check(check::CheckArgs),
+    /// Run the tests that stand beside the rules; exits with 1 if one fails
+    Test(test::TestArgs),
+    /// Explain a rule: what it means, what it needs, every default that applies
+    Explain(explain::ExplainArgs),
+}
+
+pub(super) fn run(command: &RulesCommand, console: &mut Console) -> Result<Outcome, Failure> {
+    match command {
+        RulesCommand::List(args) => list::run(args, console),
+        RulesCommand::Check(args) => check::run(args, console),
+        RulesCommand::Test(args) => test::run(args, console),
+        RulesCommand::Explain(args) => explain::run(args, console),
+    }
+}
+
+fn compile(names: &[PathBuf], console: &mut Console) -> Result<Rules, Failure> {
+    let args = RuleArgs {
+        rules: names.to_vec(),
+        set: Vec::new(),
+    };
+    analyze::compile(&args, console)
+}
+
+fn served(rules: &Rules) -> Outcome {
+    if rules.problems.iter().any(|p| p.is_error) {
+        Outcome::Partial
+    } else {
+        Outcome::Fine
+    }
+}
+
+fn named(rule: &Rule, name: &str) -> bool {
+    rule.name.eq_ignore_ascii_case(name) || rule.id.eq_ignore_ascii_case(name)
+}
+
+fn find<'a>(program: &'a Program, name: &str) -> Result<&'a Rule, Failure> {
+    program
+        .rules
+        .iter()
+        .find(|r| named(r, name))
+        .ok_or_else(|| Failure::NoSuchRule {
+            name: name.to_owned(),
+            near: near(name, program.rules.iter().map(|r| r.name.as_str())),
+        })
+}
+
+/// Up to three names that differ by little, nearest first.
+fn near<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let name = name.to_uppercase().replace('-', "_");
+    let mut near: Vec<(usize, &str)> = known
+        .map(|k| (strsim::osa_distance(&name, k), k))
+        .filter(|(d, k)| *d <= 2.max(k.len() / 3) || k.contains(&name))
+        .collect();
+    near.sort_unstable();
+    near.into_iter().take(3).map(|(_, k)| k.to_owned()).collect()
+}
+
+fn plural(n: usize, noun: &str) -> String {
+    if n == 1 {
+        format!("1 {noun}")
+    } else {
+        format!("{n} {noun}s")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn near_names() {
+        let known = ["HOL_BLOCKING", "SYNC_BOUND", "MEMCPY_BOUND"];
+        assert_eq!(near("hol-bloking", known.into_iter()), ["HOL_BLOCKING"]);
+        assert_eq!(near("BOUND", known.into_iter()), ["SYNC_BOUND", "MEMCPY_BOUND"]);
+        assert!(near("ZZZ", known.into_iter()).is_empty());
+    }
+}
