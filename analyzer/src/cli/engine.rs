@@ -7,6 +7,7 @@ use super::time::Instant;
 use crate::diagnosis::Analysis;
 use crate::eval;
 use crate::lang;
+use crate::lang::diagnostic::Diagnostic;
 use crate::lang::hir::{Program, Rule};
 use crate::plan;
 use crate::simulate;
@@ -56,17 +57,12 @@ pub(super) fn compile(files: &[SourceFile], set: &[(String, String)], look: Look
         .iter()
         .map(|d| {
             let file = usize::try_from(d.file.0).unwrap_or(usize::MAX);
-            let one = std::slice::from_ref(d);
             RuleProblem {
                 file: shown.get(file).map(|f| f.name.clone()).unwrap_or_default(),
                 is_error: d.is_error(),
                 // Values given with --set are files of their own, after those of the user.
                 in_set: file >= files.len(),
-                text: if look.utf8 {
-                    lang::render::fancy(one, shown, look.width, look.color)
-                } else {
-                    lang::render::plain(one, shown)
-                },
+                text: text_of(d, shown, look),
             }
         })
         .collect();
@@ -74,6 +70,23 @@ pub(super) fn compile(files: &[SourceFile], set: &[(String, String)], look: Look
         program: compiled.program,
         problems,
     }
+}
+
+fn text_of(d: &Diagnostic, files: &[SourceFile], look: Look) -> String {
+    let one = std::slice::from_ref(d);
+    if look.utf8 {
+        lang::render::fancy(one, files, look.width, look.color)
+    } else {
+        lang::render::plain(one, files)
+    }
+}
+
+/// A text of rules in the one style, or what is wrong with it, as shown to people.
+pub(super) fn format(source: &SourceFile, look: Look) -> Result<String, Vec<String>> {
+    lang::fmt::format(source).map_err(|problems| {
+        let files = std::slice::from_ref(source);
+        problems.iter().map(|d| text_of(d, files, look)).collect()
+    })
 }
 
 /// What to read.

@@ -141,7 +141,7 @@ fn kept(path: &Path) -> Result<Option<String>, Failure> {
 }
 
 /// A unified diff from what is kept to what is said now.
-fn diff(path: &Path, kept: Option<&str>, now: &str, color: bool) -> String {
+pub(super) fn diff(path: &Path, kept: Option<&str>, now: &str, color: bool) -> String {
     let name = path.display().to_string();
     let old = if kept.is_some() { name.as_str() } else { "/dev/null" };
     let diff = TextDiff::from_lines(kept.unwrap_or(""), now);

@@ -52,7 +52,8 @@ fn builtin((name, text): &(&str, &'static str)) -> SourceFile {
     SourceFile::new(format!("<builtin>/{name}.rules"), *text)
 }
 
-fn in_folder(dir: &Path) -> Result<Vec<PathBuf>, Failure> {
+/// The `.rules` files of a folder, by name.
+pub(super) fn in_folder(dir: &Path) -> Result<Vec<PathBuf>, Failure> {
     let failed = |source| Failure::Read {
         path: dir.to_owned(),
         source,

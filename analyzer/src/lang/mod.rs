@@ -13,6 +13,7 @@
 pub mod ast;
 pub mod diagnostic;
 pub mod explain;
+pub mod fmt;
 pub mod hir;
 pub mod limits;
 pub mod parser;

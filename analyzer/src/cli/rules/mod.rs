@@ -2,6 +2,7 @@
 
 mod check;
 mod explain;
+mod fmt;
 mod list;
 mod test;
 
@@ -27,6 +28,8 @@ pub(super) enum RulesCommand {
     Test(test::TestArgs),
     /// Explain a rule: what it means, what it needs, every default that applies
     Explain(explain::ExplainArgs),
+    /// Write rules in the one style; comments stay where they are
+    Fmt(fmt::FmtArgs),
 }
 
 pub(super) fn run(command: &RulesCommand, console: &mut Console) -> Result<Outcome, Failure> {
@@ -35,6 +38,7 @@ pub(super) fn run(command: &RulesCommand, console: &mut Console) -> Result<Outco
         RulesCommand::Check(args) => check::run(args, console),
         RulesCommand::Test(args) => test::run(args, console),
         RulesCommand::Explain(args) => explain::run(args, console),
+        RulesCommand::Fmt(args) => fmt::run(args, console),
     }
 }
 
