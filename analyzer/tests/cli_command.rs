@@ -46,6 +46,7 @@ fn help_reads_well() {
         "",
         "analyze",
         "rules",
+        "query",
         "rules list",
         "rules check",
         "rules test",

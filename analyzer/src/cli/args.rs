@@ -39,6 +39,8 @@ pub(super) enum ColorChoice {
 pub(super) enum Command {
     /// Judge traces by rules and report what is wrong
     Analyze(Box<AnalyzeArgs>),
+    /// Ask a trace a question in SQL, for reading only
+    Query(super::query::QueryArgs),
     /// List, check, test and explain rules
     Rules {
         #[command(subcommand)]

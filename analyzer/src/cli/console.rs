@@ -110,6 +110,12 @@ impl Console {
         }
     }
 
+    /// Columns of standard output where it is a terminal, or as many as COLUMNS says.
+    pub(super) fn terminal_width(&self) -> Option<usize> {
+        let asked = env::var("COLUMNS").is_ok_and(|c| c.trim().parse().is_ok_and(|w: usize| w > 0));
+        (asked || io::stdout().is_terminal()).then(|| self.layout(false).width)
+    }
+
     /// Columns of standard error.
     #[expect(clippy::unused_self, reason = "the console knows the terminal")]
     pub(super) fn err_width(&self) -> usize {

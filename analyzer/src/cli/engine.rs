@@ -1,6 +1,7 @@
 //! The one file that knows how the other parts are called.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::failure::Failure;
 use super::time::Instant;
@@ -10,8 +11,10 @@ use crate::lang;
 use crate::lang::diagnostic::Diagnostic;
 use crate::lang::hir::{Program, Rule};
 use crate::plan;
+use crate::report;
 use crate::simulate;
 use crate::source::SourceFile;
+use crate::trace::query::{QueryError, Session};
 use crate::trace::{self, Edge, ReadOptions, Trace, TraceError, WindowSpec};
 use crate::unit::Interval;
 
@@ -161,6 +164,17 @@ pub(super) fn window(trace: &Trace, request: &ReadRequest<'_>) -> Option<Interva
     (request.from.is_some() || request.to.is_some()).then_some(())?;
     let seen = trace.nodes.iter().filter_map(|n| n.observed);
     seen.reduce(Interval::hull)
+}
+
+/// Gives a query what it sees of the analyzer: the trace, and what the rules found in it.
+pub(super) fn prepare_query(session: &mut Session, program: Option<&Program>) -> Result<(), QueryError> {
+    let trace = Arc::new(session.trace()?);
+    if let Some(program) = program {
+        for (table, rows) in report::facts::tables(&analyze(program, &trace, None, 0)) {
+            session.fill(table, rows)?;
+        }
+    }
+    session.add_trace(trace)
 }
 
 /// An in-file test and what came of it.

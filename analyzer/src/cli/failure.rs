@@ -3,7 +3,9 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::lang::suggest::nearest;
 use crate::simulate::SimulateError;
+use crate::trace::query::QueryError;
 use crate::trace::writer::WriteError;
 
 /// Why a command could not run. All of these exit with 2.
@@ -90,6 +92,9 @@ pub(super) enum Failure {
         /// Why.
         source: io::Error,
     },
+    /// A query could not be served.
+    #[error(transparent)]
+    Query(#[from] QueryError),
     /// A trace could not be simulated.
     #[error(transparent)]
     Simulate(#[from] SimulateError),
@@ -109,9 +114,33 @@ impl Failure {
                  trace can be analysed anywhere"
                     .to_owned(),
             ),
+            Self::Query(error) => query_help(error),
             Self::Simulate(SimulateError::Unknown { .. }) => Some("`ingero simulate --list` names them all".to_owned()),
             Self::Simulate(SimulateError::Write(WriteError::Exists { .. })) => Some("--force replaces it".to_owned()),
             _ => None,
         }
+    }
+}
+
+fn query_help(error: &QueryError) -> Option<String> {
+    let near = |name: &str, known: &[String]| {
+        let bare = name.rsplit('.').next().unwrap_or(name);
+        let known: Vec<&str> = known.iter().map(String::as_str).collect();
+        nearest(bare, &known).map(|n| format!("did you mean {n}?"))
+    };
+    match error {
+        QueryError::Trace(error) => miette::Diagnostic::help(error).map(|h| h.to_string()),
+        QueryError::NoTable { name, known } => {
+            Some(near(name, known).unwrap_or_else(|| format!("there are {}", known.join(", "))))
+        }
+        QueryError::NoColumn { name, known } => {
+            Some(near(name, known).unwrap_or_else(|| "`SELECT * FROM ev LIMIT 1` shows the columns of ev".to_owned()))
+        }
+        QueryError::NotAllowed { .. } => Some("the file is evidence; work on a copy with another tool".to_owned()),
+        QueryError::Empty => Some("for example: SELECT * FROM diagnoses".to_owned()),
+        QueryError::Several => Some("keep one, or run the command once for each".to_owned()),
+        QueryError::TimedOut { .. } => Some("ask for less (WHERE, LIMIT), or raise --timeout".to_owned()),
+        QueryError::TooLarge { .. } => Some("ask for fewer columns or rows (LIMIT)".to_owned()),
+        _ => None,
     }
 }

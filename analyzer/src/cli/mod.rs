@@ -12,6 +12,7 @@ mod docs;
 mod engine;
 mod failure;
 mod golden;
+mod query;
 mod record;
 mod rules;
 mod simulate;
@@ -103,6 +104,7 @@ fn dispatch(cli: &Cli, console: &mut Console) -> Result<Outcome, Failure> {
             GoldenCommand::Check(args) => golden::check(args, console),
             GoldenCommand::Bless(args) => golden::bless(args, console),
         },
+        Command::Query(args) => query::run(args, console),
         Command::Record { args } => record::run(args),
         Command::Schema => docs::schema(console),
         Command::Completions { shell } => docs::completions(*shell, console),

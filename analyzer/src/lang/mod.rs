@@ -20,7 +20,7 @@ pub mod parser;
 pub mod print;
 pub mod render;
 mod resolve;
-mod suggest;
+pub(crate) mod suggest;
 pub mod token;
 
 use crate::source::SourceFile;

@@ -2,10 +2,12 @@
 //!
 //! Nothing here computes: every number comes from the model. Equal models give equal bytes.
 
+pub mod facts;
 pub mod json;
 pub mod markdown;
 pub mod ndjson;
 mod paint;
+pub mod rows;
 pub mod table;
 mod words;
 

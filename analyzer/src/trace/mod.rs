@@ -8,11 +8,13 @@ mod error;
 mod identity;
 pub mod model;
 mod reader;
+pub mod row;
 pub mod writer;
 
 pub use error::TraceError;
 pub use model::{Lane, Node, NodeIdx, ProcIdx, Process, Rows, Stored, Thread, ThreadIdx, Trace};
 
+pub use reader::query;
 pub use reader::{Edge, Needs, Progress, ReadOptions, WindowSpec, read, read_connection};
 
 /// Tables and columns of a trace file, as our writers make them.

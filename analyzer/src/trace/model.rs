@@ -503,6 +503,13 @@ impl Trace {
         lanes.binary_search_by_key(&op, |l| l.op).ok().map(|i| &lanes[i])
     }
 
+    /// Number of the first row of the file that a lane comes from; its rows count from there.
+    pub fn first_row(&self, lane: &Lane) -> Option<u64> {
+        let node = &self.node(self.process_of(lane).node).name;
+        let file = self.files.iter().find(|f| f.nodes.contains(node));
+        file.or(self.files.first()).map(|f| f.first_row)
+    }
+
     /// Events in all lanes, derived ones included.
     pub fn events(&self) -> usize {
         self.lanes.iter().map(Lane::len).sum()

@@ -11,6 +11,7 @@ mod file;
 mod open;
 mod options;
 mod pages;
+pub mod query;
 pub(crate) mod scan;
 mod schema;
 pub(crate) mod tables;

@@ -70,6 +70,11 @@ impl Schema {
         Ok(schema)
     }
 
+    /// Names of its tables, sorted.
+    pub(crate) fn table_names(&self) -> impl Iterator<Item = &str> {
+        self.tables.keys().map(String::as_str)
+    }
+
     /// Whether the file has the table.
     pub(crate) fn table(&self, table: &str) -> bool {
         self.tables.contains_key(table)
