@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use ingero::lang::ast::{ArithOp, CompareOp, Expr, ExprKind, Item, Member, Name, SetRef};
+use ingero::lang::ast::{ArithOp, CompareOp, Expr, ExprKind, Item, Member, Name, SetRef, Side};
 use ingero::lang::compile;
 use ingero::lang::parser::parse;
 use ingero::lang::print;
@@ -57,8 +57,19 @@ fn tree() -> impl Strategy<Value = Expr> {
             (cmp, two.clone()).prop_map(|(op, (a, b))| node(ExprKind::Compare(op, at(), a, b))),
             some.clone().prop_map(|l| node(ExprKind::And(l))),
             some.clone().prop_map(|l| node(ExprKind::Or(l))),
-            two.prop_map(|(a, b)| node(ExprKind::Unless(a, b))),
-            inner.clone().prop_map(|a| node(ExprKind::Within(a, quantity()))),
+            two.clone().prop_map(|(a, b)| node(ExprKind::Unless(a, b))),
+            two.clone().prop_map(|(a, b)| node(ExprKind::Without(a, b))),
+            two.prop_map(|(a, b)| node(ExprKind::During(a, b))),
+            inner.clone().prop_map(|a| node(ExprKind::Lasting(a, quantity()))),
+            (
+                inner.clone(),
+                prop::sample::select(vec![Side::Around, Side::Before, Side::After])
+            )
+                .prop_map(|(a, side)| node(ExprKind::Within(a, quantity(), side))),
+            (some.clone(), prop::collection::vec(any::<bool>(), 3)).prop_map(|(l, hops)| {
+                let hops = hops[1..l.len()].iter().map(|h| h.then(quantity)).collect();
+                node(ExprKind::Then(l, hops))
+            }),
             (any::<bool>(), inner.clone()).prop_map(|(n, a)| node(ExprKind::In(n, a, SetRef::Name(name("s"))))),
             (path.clone(), some.clone()).prop_map(|(a, l)| node(ExprKind::Filter(a, l))),
             (path.clone(), some).prop_map(|(a, l)| node(ExprKind::Call(a, l))),
@@ -117,6 +128,11 @@ fn soup() -> impl Strategy<Value = String> {
         "or",
         "not",
         "within",
+        "then",
+        "without",
+        "during",
+        "lasting",
+        "after",
         "100ms",
         "(",
         ")",

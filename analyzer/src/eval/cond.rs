@@ -10,7 +10,7 @@ use super::metric::{Mode, Runs};
 use super::select::{bounds, compare};
 use super::value::{Ext, Val};
 use crate::diagnosis::Link;
-use crate::lang::hir::{Arith, Base, CmpOp, Cond, Filter, Metric, MetricId, MetricKind, Rule, Selector, Stat, Value};
+use crate::lang::hir::{Base, CmpOp, Cond, Filter, Metric, MetricKind, Selector, Stat, Value};
 use crate::trace::catalogue::{Field, Key};
 use crate::trace::{Rows, ThreadIdx};
 use crate::unit::{Interval, Num};
@@ -27,7 +27,7 @@ pub(super) struct Judged {
 }
 
 impl Judged {
-    fn of(truth: Truth, why: Option<Reason>) -> Self {
+    pub(super) fn of(truth: Truth, why: Option<Reason>) -> Self {
         Self {
             truth,
             why: if truth == Truth::Unknown { why } else { None },
@@ -50,32 +50,38 @@ pub(super) struct Joined<'t> {
 
 impl<'t> Engine<'t> {
     /// Judges a condition of a rule for one of its keys.
-    pub(super) fn judge(&self, rule: &Rule, cond: &Cond, key: KeyVal) -> Judged {
+    pub(super) fn judge(&self, on: &[Key], cond: &Cond, key: KeyVal) -> Judged {
+        if let Some(placed) = self.placed(on, cond, key, false) {
+            return placed.judged();
+        }
         match cond {
             Cond::Compare { op, left, right, .. } => self.judge_compare(*op, left, right, key),
-            Cond::Exists { sel, .. } => self.judge_exists(sel, &keys_of(rule, sel), key),
+            Cond::Exists { sel, .. } => self.judge_exists(sel, &keys_of(on, sel), key),
             Cond::State { sel, op, bound, .. } => match self.stint_selector(sel, *op, bound, key) {
-                Ok(sel) => self.judge_exists(&sel, &keys_of(rule, &sel), key),
+                Ok(sel) => self.judge_exists(&sel, &keys_of(on, &sel), key),
                 Err(j) => j,
             },
             Cond::Not(inner) => {
-                let j = self.judge(rule, inner, key);
+                let j = self.judge(on, inner, key);
                 Judged::of(!j.truth, j.why)
             }
-            Cond::And(list) => self.fold(rule, list, key, Truth::True, Truth::and),
-            Cond::Or(list) => self.fold(rule, list, key, Truth::False, Truth::or),
+            Cond::And(list) => self.fold(on, list, key, Truth::True, Truth::and),
+            Cond::Or(list) => self.fold(on, list, key, Truth::False, Truth::or),
             Cond::Unless(a, guard) => {
-                let (a, g) = (self.judge(rule, a, key), self.judge(rule, guard, key));
+                let (a, g) = (self.judge(on, a, key), self.judge(on, guard, key));
                 Judged::of(a.truth.and(!g.truth), merge_why(a.why, g.why))
             }
-            Cond::Within { terms, within_ns, .. } => self.join(rule, terms, *within_ns, key, false).0,
+            Cond::Within { terms, within_ns, .. } => self.join(on, terms, *within_ns, key, false).0,
+            Cond::Then { .. } | Cond::Without { .. } | Cond::During { .. } | Cond::Lasting { .. } => {
+                Judged::of(Truth::Unknown, None)
+            }
         }
     }
 
-    fn fold(&self, rule: &Rule, list: &[Cond], key: KeyVal, unit: Truth, f: fn(Truth, Truth) -> Truth) -> Judged {
+    fn fold(&self, on: &[Key], list: &[Cond], key: KeyVal, unit: Truth, f: fn(Truth, Truth) -> Truth) -> Judged {
         let (mut truth, mut why) = (unit, None);
         for c in list {
-            let j = self.judge(rule, c, key);
+            let j = self.judge(on, c, key);
             truth = f(truth, j.truth);
             if j.truth == Truth::Unknown {
                 why = merge_why(why, j.why);
@@ -212,28 +218,33 @@ impl<'t> Engine<'t> {
     }
 
     /// Witnesses of a condition, sorted by start; `None` for a gate, which has no position.
-    pub(super) fn witnesses(&self, rule: &Rule, cond: &Cond, key: KeyVal) -> Option<Vec<Wit<'t>>> {
+    pub(super) fn witnesses(&self, on: &[Key], cond: &Cond, key: KeyVal) -> Option<Vec<Wit<'t>>> {
+        if let Some(placed) = self.placed(on, cond, key, false) {
+            return Some(placed.hits);
+        }
         match cond {
             Cond::Compare { op, left, right, .. } => self.compare_witnesses(*op, left, right, key),
-            Cond::Exists { sel, .. } => Some(self.events(sel, &keys_of(rule, sel), key, None)),
+            Cond::Exists { sel, .. } => Some(self.events(sel, &keys_of(on, sel), key, None)),
             Cond::State { sel, op, bound, .. } => {
                 let sel = self.stint_selector(sel, *op, bound, key).ok()?;
-                Some(self.events(&sel, &keys_of(rule, &sel), key, None))
+                Some(self.events(&sel, &keys_of(on, &sel), key, None))
             }
-            Cond::Not(_) => None,
-            Cond::Unless(a, _) => self.witnesses(rule, a, key),
+            Cond::Not(_) | Cond::Then { .. } | Cond::Without { .. } | Cond::During { .. } | Cond::Lasting { .. } => {
+                None
+            }
+            Cond::Unless(a, _) => self.witnesses(on, a, key),
             Cond::And(list) | Cond::Or(list) => {
                 let mut all: Vec<Wit<'t>> = list
                     .iter()
-                    .filter(|c| self.judge(rule, c, key).truth == Truth::True)
-                    .filter_map(|c| self.witnesses(rule, c, key))
+                    .filter(|c| self.judge(on, c, key).truth == Truth::True)
+                    .filter_map(|c| self.witnesses(on, c, key))
                     .flatten()
                     .collect();
                 all.sort_by_key(|w| (w.when, w.thread));
                 (!all.is_empty()).then_some(all)
             }
             Cond::Within { terms, within_ns, .. } => {
-                let joined = self.join(rule, terms, *within_ns, key, false).1?;
+                let joined = self.join(on, terms, *within_ns, key, false).1?;
                 let mut all: Vec<Wit<'t>> = joined.terms.into_iter().flatten().collect();
                 all.sort_by_key(|w| (w.when, w.thread));
                 Some(all)
@@ -255,7 +266,7 @@ impl<'t> Engine<'t> {
                     .collect(),
             );
         }
-        let (metric, op, bound) = match (first_metric(left), first_metric(right)) {
+        let (metric, op, bound) = match (left.first_metric(), right.first_metric()) {
             (Some(m), _) => (m, op, right),
             (None, Some(m)) => (m, flip(op), left),
             _ => return None,
@@ -327,7 +338,7 @@ impl<'t> Engine<'t> {
     /// Judges a `within` group and, if it holds, joins it. `full` asks for the chance as well.
     pub(super) fn join(
         &self,
-        rule: &Rule,
+        on: &[Key],
         terms: &[Cond],
         within: i64,
         key: KeyVal,
@@ -341,13 +352,13 @@ impl<'t> Engine<'t> {
         let mut why = None;
         let mut placed: Vec<(usize, Vec<Wit<'t>>)> = Vec::new();
         for (n, c) in terms.iter().enumerate().filter(|(_, c)| !is_state(c)) {
-            let j = self.judge(rule, c, key);
+            let j = self.judge(on, c, key);
             truth = truth.and(j.truth);
             why = merge_why(why, j.why);
             match j.truth {
                 Truth::False => return no(Truth::False, None),
                 Truth::True => {
-                    if let Some(w) = self.witnesses(rule, c, key) {
+                    if let Some(w) = self.witnesses(on, c, key) {
                         placed.push((n, w));
                     }
                 }
@@ -357,11 +368,11 @@ impl<'t> Engine<'t> {
         let mut states: Vec<usize> = (0..terms.len()).filter(|n| is_state(&terms[*n])).collect();
         if placed.is_empty() && truth == Truth::True {
             for n in std::mem::take(&mut states) {
-                let j = self.judge(rule, &terms[n], key);
+                let j = self.judge(on, &terms[n], key);
                 if j.truth != Truth::True {
                     return no(j.truth, j.why);
                 }
-                if let Some(w) = self.witnesses(rule, &terms[n], key) {
+                if let Some(w) = self.witnesses(on, &terms[n], key) {
                     placed.push((n, w));
                 }
             }
@@ -369,7 +380,7 @@ impl<'t> Engine<'t> {
         if truth == Truth::Unknown {
             // A state that cannot hold anywhere still refutes the group.
             for &n in &states {
-                if self.state_is_impossible(rule, &terms[n], key) {
+                if self.state_is_impossible(on, &terms[n], key) {
                     return no(Truth::False, None);
                 }
             }
@@ -380,7 +391,7 @@ impl<'t> Engine<'t> {
         let all_placed = states.is_empty();
         let refuted = || {
             let unseen = terms.iter().filter(|c| !is_state(c) || all_placed);
-            match unseen.filter_map(|c| self.unseen(rule, c, key)).min() {
+            match unseen.filter_map(|c| self.unseen(on, c, key)).min() {
                 Some(why) => no(Truth::Unknown, Some(why)),
                 None => no(Truth::False, None),
             }
@@ -397,9 +408,9 @@ impl<'t> Engine<'t> {
         };
         let mut state_terms: Vec<(usize, Near<'t>)> = Vec::new();
         // Those that were seen wholly first: they refute, whatever the others hide.
-        states.sort_by_key(|n| self.state_lacks(rule, &terms[*n], &anchors, key).is_some());
+        states.sort_by_key(|n| self.state_lacks(on, &terms[*n], &anchors, key).is_some());
         for &n in &states {
-            match self.near(rule, &terms[n], &anchors, within, key) {
+            match self.near(on, &terms[n], &anchors, within, key) {
                 Ok(near) => {
                     anchors.clone_from(&near.anchors);
                     state_terms.push((n, near));
@@ -444,7 +455,7 @@ impl<'t> Engine<'t> {
     }
 
     /// Whether thread-owned terms lie on one thread, one process, or only on one node.
-    fn link_of(&self, placed: &[(usize, Vec<Wit<'t>>)]) -> Option<Link> {
+    pub(super) fn link_of(&self, placed: &[(usize, Vec<Wit<'t>>)]) -> Option<Link> {
         if placed.len() < 2 {
             return None;
         }
@@ -467,14 +478,14 @@ impl<'t> Engine<'t> {
         })
     }
 
-    fn state_is_impossible(&self, rule: &Rule, cond: &Cond, key: KeyVal) -> bool {
+    fn state_is_impossible(&self, on: &[Key], cond: &Cond, key: KeyVal) -> bool {
         let Cond::State { sel, op, bound, .. } = cond else {
             return false;
         };
         let Some(bound) = self.value(bound, key, Mode::All).point() else {
             return false;
         };
-        let keys = keys_of(rule, sel);
+        let keys = keys_of(on, sel);
         let Some(life) = key::life(self.trace, key) else {
             return false;
         };
@@ -509,14 +520,7 @@ impl<'t> Engine<'t> {
     }
 
     /// Anchors around which one thread's whole stints sum to more than the bound.
-    fn near(
-        &self,
-        rule: &Rule,
-        cond: &Cond,
-        anchors: &[Wit<'t>],
-        within: i64,
-        key: KeyVal,
-    ) -> Result<Near<'t>, Judged> {
+    fn near(&self, on: &[Key], cond: &Cond, anchors: &[Wit<'t>], within: i64, key: KeyVal) -> Result<Near<'t>, Judged> {
         let Cond::State { sel, op, bound, .. } = cond else {
             return Err(Judged::of(Truth::Unknown, None));
         };
@@ -524,7 +528,7 @@ impl<'t> Engine<'t> {
         let Some(limit) = bound.point().and_then(|b| bounds(*op, b)) else {
             return Err(Judged::of(Truth::Unknown, bound.why));
         };
-        let keys = keys_of(rule, sel);
+        let keys = keys_of(on, sel);
         let groups = self.groups(sel, &keys);
         let group = Self::group_of(&groups, key.project(&keys));
         if let Some(why) = group.and_then(|g| g.uncertain.clone()) {
@@ -547,7 +551,7 @@ impl<'t> Engine<'t> {
             .copied()
             .collect();
         if anchors_ok.is_empty() {
-            return Err(match self.state_lacks(rule, cond, anchors, key) {
+            return Err(match self.state_lacks(on, cond, anchors, key) {
                 Some(why) => Judged::of(Truth::Unknown, Some(why)),
                 None => Judged::of(Truth::False, None),
             });
@@ -563,9 +567,9 @@ impl<'t> Engine<'t> {
 
     /// Why there may have been more stints of a state than are known of: threads that were not
     /// watched may have been off CPU.
-    fn state_lacks(&self, rule: &Rule, cond: &Cond, anchors: &[Wit<'t>], key: KeyVal) -> Option<Reason> {
+    fn state_lacks(&self, on: &[Key], cond: &Cond, anchors: &[Wit<'t>], key: KeyVal) -> Option<Reason> {
         let Cond::State { sel, .. } = cond else { return None };
-        let keys = keys_of(rule, sel);
+        let keys = keys_of(on, sel);
         let life = key::life(self.trace, key).unwrap_or_default();
         let m = self.missing(sel, key.project(&keys), life);
         if !m.is_nothing() {
@@ -627,18 +631,39 @@ impl<'t> Engine<'t> {
         best
     }
 
+    /// Whether every witness of a condition that starts in that time is known of, though elsewhere some
+    /// are not: the rows there are complete, and what began there had ended while they were.
+    pub(super) fn told_there(&self, on: &[Key], cond: &Cond, key: KeyVal, when: Interval) -> bool {
+        let known = |c: &Cond| self.unseen_in(on, c, key, Some(when)).is_none();
+        match cond {
+            Cond::Exists { .. } => known(cond),
+            Cond::State { sel, op, bound, .. } => self.stint_selector(sel, *op, bound, key).is_ok() && known(cond),
+            Cond::Compare { .. } => self.judge(on, cond, key).truth == Truth::True && known(cond),
+            Cond::Or(l) => l.iter().all(|c| self.told_there(on, c, key, when)),
+            _ => false,
+        }
+    }
+
     /// Why there may be witnesses of a term that are not known of.
-    fn unseen(&self, rule: &Rule, cond: &Cond, key: KeyVal) -> Option<Reason> {
+    pub(super) fn unseen(&self, on: &[Key], cond: &Cond, key: KeyVal) -> Option<Reason> {
+        self.unseen_in(on, cond, key, None)
+    }
+
+    fn unseen_in(&self, on: &[Key], cond: &Cond, key: KeyVal, when: Option<Interval>) -> Option<Reason> {
+        if let Some(placed) = self.placed(on, cond, key, false) {
+            return placed.doubt;
+        }
         let lacks = |sel: &Selector, keys: &[Key]| {
             let key = key.project(keys);
             let m = self.missing(sel, key, key::life(self.trace, key)?);
             let groups = self.groups(sel, keys);
             let uncertain = Self::group_of(&groups, key).and_then(|g| g.uncertain.clone());
-            uncertain.or_else(|| (!m.is_nothing()).then(|| m.reason()))
+            let told = when.is_some_and(|w| m.tells(w));
+            uncertain.or_else(|| (!m.is_nothing() && !told).then(|| m.reason()))
         };
         match cond {
             Cond::Compare { op, left, right, .. } => {
-                let (m, op, bound) = match (first_metric(left), first_metric(right)) {
+                let (m, op, bound) = match (left.first_metric(), right.first_metric()) {
                     (Some(m), _) => (m, *op, right),
                     (None, Some(m)) => (m, flip(*op), left),
                     _ => return None,
@@ -667,24 +692,26 @@ impl<'t> Engine<'t> {
                 }
                 lacks(&sel, &metric.key)
             }
-            Cond::Exists { sel, .. } => lacks(sel, &keys_of(rule, sel)),
+            Cond::Exists { sel, .. } => lacks(sel, &keys_of(on, sel)),
             Cond::State { sel, op, bound, .. } => {
                 let sel = self.stint_selector(sel, *op, bound, key).ok()?;
-                lacks(&sel, &keys_of(rule, &sel))
+                lacks(&sel, &keys_of(on, &sel))
             }
             Cond::And(l) | Cond::Or(l) | Cond::Within { terms: l, .. } => l
                 .iter()
                 .filter_map(|c| {
-                    let j = self.judge(rule, c, key);
+                    let j = self.judge(on, c, key);
                     if j.truth == Truth::Unknown {
                         j.why
                     } else {
-                        self.unseen(rule, c, key)
+                        self.unseen(on, c, key)
                     }
                 })
                 .min(),
-            Cond::Unless(a, _) => self.unseen(rule, a, key),
-            Cond::Not(_) => None,
+            Cond::Unless(a, _) => self.unseen(on, a, key),
+            Cond::Not(_) | Cond::Then { .. } | Cond::Without { .. } | Cond::During { .. } | Cond::Lasting { .. } => {
+                None
+            }
         }
     }
 
@@ -697,22 +724,15 @@ impl<'t> Engine<'t> {
         states: &[(usize, Near<'t>)],
         matched: usize,
     ) -> u32 {
-        let Some(life) = key::life(self.trace, key).filter(|l| !l.is_empty()) else {
-            return 1000;
-        };
         let Some((_, first)) = placed.first() else { return 0 };
-        let step = first.len().div_ceil(MAX_MOVED).max(1);
-        let anchors: Vec<Wit<'t>> = first.iter().step_by(step).copied().collect();
         let others: Vec<Vec<Interval>> = placed[1..]
             .iter()
             .map(|(_, l)| l.iter().map(|w| w.when).collect())
             .collect();
-        let shift = |w: &Wit<'t>, by: i64| {
-            let start = life.start + (w.when.start - life.start + by).rem_euclid(life.len());
-            Interval::new(start, start.saturating_add(w.when.len()))
-        };
-        let score = |by: i64| -> usize {
-            let moved: Vec<(Interval, Option<ThreadIdx>)> = anchors.iter().map(|w| (shift(w, by), w.thread)).collect();
+        if others.is_empty() && states.is_empty() {
+            return 0;
+        }
+        self.shifted(key, first, matched, |moved| {
             let regions = if others.is_empty() {
                 None
             } else {
@@ -729,15 +749,46 @@ impl<'t> Engine<'t> {
                         && states.iter().all(|(_, n)| n.joins(*when, *thread, within))
                 })
                 .count()
+        })
+    }
+
+    /// How often witnesses, moved, match one by one as often as they do in place.
+    pub(super) fn by_chance(
+        &self,
+        key: KeyVal,
+        list: &[Wit<'t>],
+        matched: usize,
+        matches: impl Fn(Interval) -> bool,
+    ) -> u32 {
+        self.shifted(key, list, matched, |moved| {
+            moved.iter().filter(|(w, _)| matches(*w)).count()
+        })
+    }
+
+    /// Share (thousandths) of 256 even offsets at which the score of a thinned list, moved around the life
+    /// of the key, is as good as `matched` is for the whole list.
+    fn shifted(
+        &self,
+        key: KeyVal,
+        list: &[Wit<'t>],
+        matched: usize,
+        score: impl Fn(&[(Interval, Option<ThreadIdx>)]) -> usize,
+    ) -> u32 {
+        let Some(life) = key::life(self.trace, key).filter(|l| !l.is_empty()) else {
+            return 1000;
         };
-        if others.is_empty() && states.is_empty() {
-            return 0;
-        }
+        let step = list.len().div_ceil(MAX_MOVED).max(1);
+        let anchors: Vec<Wit<'t>> = list.iter().step_by(step).copied().collect();
+        let shift = |w: &Wit<'t>, by: i64| {
+            let start = life.start + (w.when.start - life.start + by).rem_euclid(life.len());
+            Interval::new(start, start.saturating_add(w.when.len()))
+        };
         let as_good = (1..=256i64)
             .filter(|k| {
                 let by = i64::try_from(i128::from(life.len()) * i128::from(*k) / 257).unwrap_or(0);
-                // The share of all anchors that join where they are, against that of the moved ones.
-                score(by) * first.len() >= matched * anchors.len()
+                let moved: Vec<_> = anchors.iter().map(|w| (shift(w, by), w.thread)).collect();
+                // The share of all that match where they are, against that of the moved ones.
+                score(&moved) * list.len() >= matched * anchors.len()
             })
             .count();
         u32::try_from(as_good * 1000 / 256).unwrap_or(1000)
@@ -781,9 +832,8 @@ impl<'t> Near<'t> {
 }
 
 /// Keys of a selector in a rule: those of the rule that its source knows.
-pub(super) fn keys_of(rule: &Rule, sel: &Selector) -> Vec<Key> {
-    rule.key
-        .iter()
+pub(super) fn keys_of(on: &[Key], sel: &Selector) -> Vec<Key> {
+    on.iter()
         .copied()
         .filter(|k| {
             k.on(sel.source)
@@ -807,17 +857,5 @@ fn flip(op: CmpOp) -> CmpOp {
         CmpOp::Lt => CmpOp::Gt,
         CmpOp::Le => CmpOp::Ge,
         other => other,
-    }
-}
-
-/// The first metric of an expression, left to right.
-pub(super) fn first_metric(v: &Value) -> Option<MetricId> {
-    match v {
-        Value::Metric(id) => Some(*id),
-        Value::Num(_) | Value::Field(_) => None,
-        Value::Neg(v) => first_metric(v),
-        Value::Arith(Arith::Add | Arith::Sub | Arith::Mul | Arith::Div, a, b) => {
-            first_metric(a).or_else(|| first_metric(b))
-        }
     }
 }

@@ -7,13 +7,7 @@ use crate::lang::hir::{Cond, MetricId, Selector};
 pub(super) fn cond_selectors(c: &Cond, out: &mut Vec<Selector>) {
     match c {
         Cond::Exists { sel, .. } | Cond::State { sel, .. } => out.push(sel.clone()),
-        Cond::Compare { .. } => {}
-        Cond::Not(c) => cond_selectors(c, out),
-        Cond::And(l) | Cond::Or(l) | Cond::Within { terms: l, .. } => l.iter().for_each(|c| cond_selectors(c, out)),
-        Cond::Unless(a, b) => {
-            cond_selectors(a, out);
-            cond_selectors(b, out);
-        }
+        other => other.parts().into_iter().for_each(|c| cond_selectors(c, out)),
     }
 }
 
@@ -34,20 +28,24 @@ pub(super) fn cond_metrics(c: &Cond, out: &mut Vec<MetricId>) {
                 .for_each(|f| super::select::metrics_of_filter(f, out));
             metrics_of_value(bound, out);
         }
-        Cond::Not(c) => cond_metrics(c, out),
-        Cond::And(l) | Cond::Or(l) | Cond::Within { terms: l, .. } => l.iter().for_each(|c| cond_metrics(c, out)),
-        Cond::Unless(a, b) => {
-            cond_metrics(a, out);
-            cond_metrics(b, out);
-        }
+        other => other.parts().into_iter().for_each(|c| cond_metrics(c, out)),
     }
 }
 
 /// The conjuncts of a condition, groups opened; what is under `not` or `or` stays whole.
 pub(super) fn conjuncts(c: &Cond) -> Vec<&Cond> {
     match c {
-        Cond::And(l) | Cond::Within { terms: l, .. } => l.iter().flat_map(conjuncts).collect(),
+        Cond::And(l) | Cond::Within { terms: l, .. } | Cond::Then { terms: l, .. } => {
+            l.iter().flat_map(conjuncts).collect()
+        }
+        Cond::During { inner, outer, .. } => [&**inner, &**outer].into_iter().flat_map(conjuncts).collect(),
         Cond::Unless(a, _) => conjuncts(a),
+        // That it is not there, or how long it lasts, is something to show as well.
+        Cond::Without { cond: a, .. } | Cond::Lasting { cond: a, .. } => {
+            let mut all = conjuncts(a);
+            all.push(c);
+            all
+        }
         other => vec![other],
     }
 }

@@ -222,7 +222,7 @@ pub fn why(program: &Program, rule: &Rule, trace: &Trace) -> String {
         }
         let _ = writeln!(out, "{whom}:");
         for c in fold::conjuncts(&rule.cond) {
-            let j = engine.judge(rule, c, key);
+            let j = engine.judge(&rule.key, c, key);
             let reason = j.why.map(|w| format!(" ({})", w.text)).unwrap_or_default();
             let _ = writeln!(
                 out,

@@ -12,6 +12,7 @@ mod join;
 mod key;
 mod logic;
 mod metric;
+mod order;
 mod outcome;
 mod rank;
 mod select;

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::Engine;
-use super::cond::{Joined, first_metric, keys_of};
+use super::cond::{Joined, keys_of};
 use super::fold;
 use super::join::{self, Wit};
 use super::key::{self, KeyVal};
@@ -17,7 +17,7 @@ use crate::diagnosis::{
     TraceSummary, Witness,
 };
 use crate::lang::hir::{
-    Base, CmpOp, Cond, Filter, Metric, MetricId, MetricKind, Part, Rule, Scope, Selector, Stat, Template, Value,
+    Base, CmpOp, Cond, Filter, Metric, MetricId, MetricKind, Part, Rule, Scope, Selector, Side, Stat, Template, Value,
 };
 use crate::trace::catalogue::{Anchor, DIRECTIONS, Field, Key, Source, SystemField};
 use crate::trace::model::{Stored, flag, preemptor};
@@ -43,7 +43,7 @@ impl<'t> Engine<'t> {
         let judged: Vec<(KeyVal, Truth, Option<Reason>)> = keys
             .par_iter()
             .map(|&key| {
-                let j = self.judge(rule, &rule.cond, key);
+                let j = self.judge(&rule.key, &rule.cond, key);
                 (key, j.truth, j.why)
             })
             .collect();
@@ -54,7 +54,7 @@ impl<'t> Engine<'t> {
                 let except = rule
                     .excepts
                     .iter()
-                    .any(|(_, c)| self.judge(rule, c, *key).truth == Truth::True);
+                    .any(|(_, c)| self.judge(&rule.key, c, *key).truth == Truth::True);
                 (!except).then(|| self.diagnosis(rule, *key))
             })
             .collect::<Vec<_>>()
@@ -148,7 +148,7 @@ impl<'t> Engine<'t> {
         let mut sels = Vec::new();
         fold::cond_selectors(&rule.cond, &mut sels);
         for sel in sels {
-            let k = keys_of(rule, &sel);
+            let k = keys_of(&rule.key, &sel);
             if k == rule.key {
                 let sel = whom(&sel);
                 keys.extend(self.groups(&sel, &k).iter().map(|g| g.key));
@@ -212,7 +212,10 @@ impl<'t> Engine<'t> {
         let severity = rule
             .severity
             .iter()
-            .find(|(_, c)| c.as_ref().is_none_or(|c| self.judge(rule, c, key).truth == Truth::True))
+            .find(|(_, c)| {
+                c.as_ref()
+                    .is_none_or(|c| self.judge(&rule.key, c, key).truth == Truth::True)
+            })
             .map_or(Severity::Medium, |(s, _)| *s);
         let joins = self.joins(rule, &rule.cond, key);
         let life = key::life(trace, key).unwrap_or_default();
@@ -225,10 +228,10 @@ impl<'t> Engine<'t> {
                 .find_map(|(terms, j)| {
                     terms
                         .iter()
-                        .position(|t| std::ptr::eq(t, c))
+                        .position(|t| std::ptr::eq(*t, c))
                         .map(|n| j.terms[n].clone())
                 })
-                .or_else(|| self.witnesses(rule, c, key))
+                .or_else(|| self.witnesses(&rule.key, c, key))
                 .or_else(|| self.summed(c, key));
             if let Some(w) = &wits {
                 hulls.extend(w.iter().map(|w| w.when));
@@ -275,7 +278,10 @@ impl<'t> Engine<'t> {
         };
         let texts = |list: &[(Template, Option<Cond>)]| -> Vec<String> {
             list.iter()
-                .filter(|(_, c)| c.as_ref().is_none_or(|c| self.judge(rule, c, key).truth == Truth::True))
+                .filter(|(_, c)| {
+                    c.as_ref()
+                        .is_none_or(|c| self.judge(&rule.key, c, key).truth == Truth::True)
+                })
                 .map(|(t, _)| self.render(t, key))
                 .collect()
         };
@@ -319,7 +325,7 @@ impl<'t> Engine<'t> {
         else {
             return None;
         };
-        let m = &self.program.metrics[first_metric(left)?.0 as usize];
+        let m = &self.program.metrics[left.first_metric()?.0 as usize];
         match &m.kind {
             MetricKind::Stat {
                 sel,
@@ -334,19 +340,24 @@ impl<'t> Engine<'t> {
         }
     }
 
-    /// The `within` groups of a condition that hold, with their terms.
-    fn joins<'c>(&self, rule: &Rule, c: &'c Cond, key: KeyVal) -> Vec<(&'c [Cond], Joined<'t>)> {
-        match c {
-            Cond::Within { terms, within_ns, .. } => self
-                .join(rule, terms, *within_ns, key, true)
-                .1
-                .map(|j| (terms.as_slice(), j))
-                .into_iter()
-                .collect(),
-            Cond::And(l) | Cond::Or(l) => l.iter().flat_map(|c| self.joins(rule, c, key)).collect(),
-            Cond::Unless(a, _) => self.joins(rule, a, key),
-            _ => Vec::new(),
-        }
+    /// The groups and chains of a condition that hold, with their terms; outer ones first.
+    fn joins<'c>(&self, rule: &Rule, c: &'c Cond, key: KeyVal) -> Vec<(Vec<&'c Cond>, Joined<'t>)> {
+        let whole = match c {
+            Cond::Within {
+                terms,
+                within_ns,
+                side: Side::Around,
+                ..
+            } => self.join(&rule.key, terms, *within_ns, key, true).1,
+            other => self.ordered(&rule.key, other, key),
+        };
+        let parts = match c {
+            Cond::Not(_) => Vec::new(),
+            Cond::Unless(a, _) | Cond::Without { cond: a, .. } => vec![&**a],
+            other => other.parts(),
+        };
+        let inner = parts.into_iter().flat_map(|c| self.joins(rule, c, key));
+        whole.map(|j| (c.parts(), j)).into_iter().chain(inner).collect()
     }
 
     /// `covered(A, B) > x` and `>= x` of a condition: these name a cause.
@@ -356,12 +367,15 @@ impl<'t> Engine<'t> {
                 op: CmpOp::Gt | CmpOp::Ge,
                 left,
                 ..
-            } => first_metric(left)
+            } => left
+                .first_metric()
                 .map(|m| &self.program.metrics[m.0 as usize])
                 .filter(|m| matches!(m.kind, MetricKind::Covered { .. }))
                 .into_iter()
                 .collect(),
-            Cond::And(l) | Cond::Within { terms: l, .. } => l.iter().flat_map(|c| self.proofs(c)).collect(),
+            Cond::And(l) | Cond::Within { terms: l, .. } | Cond::Then { terms: l, .. } => {
+                l.iter().flat_map(|c| self.proofs(c)).collect()
+            }
             Cond::Unless(a, _) => self.proofs(a),
             _ => Vec::new(),
         }
@@ -409,7 +423,7 @@ impl<'t> Engine<'t> {
                 let conj = fold::conjuncts(&rule.cond);
                 let first = conj.iter().find_map(|c| {
                     let sel = self.symptom(c)?;
-                    Some((sel, self.witnesses(rule, c, key)?))
+                    Some((sel, self.witnesses(&rule.key, c, key)?))
                 });
                 first.map_or(0, |((sel, keys), wits)| {
                     let usual = self.usual(&sel, key.project(&keys), &keys);
@@ -433,7 +447,7 @@ impl<'t> Engine<'t> {
         match c {
             Cond::Exists { sel, .. } | Cond::State { sel, .. } => Some((sel.clone(), vec![Key::Node, Key::Pid])),
             Cond::Compare { left, .. } => {
-                let m = &self.program.metrics[first_metric(left)?.0 as usize];
+                let m = &self.program.metrics[left.first_metric()?.0 as usize];
                 match &m.kind {
                     MetricKind::Stat {
                         sel, stat, over: None, ..
@@ -483,8 +497,8 @@ impl<'t> Engine<'t> {
                 };
                 *low_support |= l.low_support || r.low_support;
                 let metric = windowed.map(|w| w.0).or_else(|| {
-                    first_metric(left)
-                        .or_else(|| first_metric(right))
+                    left.first_metric()
+                        .or_else(|| right.first_metric())
                         .map(|m| &self.program.metrics[m.0 as usize])
                 });
                 let layer = metric.map_or("TRACE", |m| source_of(m).layer());
@@ -539,10 +553,10 @@ impl<'t> Engine<'t> {
                 }]
             }
             Cond::Or(list) => {
-                let held = list.iter().find(|c| self.judge(rule, c, key).truth == Truth::True);
+                let held = list.iter().find(|c| self.judge(&rule.key, c, key).truth == Truth::True);
                 let parts = held.map(fold::conjuncts).unwrap_or_default();
                 let one = |c: &Cond, low: &mut bool, inexact: &mut bool| {
-                    self.evidence(rule, c, key, self.witnesses(rule, c, key), low, inexact)
+                    self.evidence(rule, c, key, self.witnesses(&rule.key, c, key), low, inexact)
                 };
                 parts.into_iter().flat_map(|c| one(c, low_support, inexact)).collect()
             }
@@ -554,7 +568,50 @@ impl<'t> Engine<'t> {
                 }
                 all
             }
-            Cond::And(_) | Cond::Within { .. } | Cond::Unless(..) => Vec::new(),
+            Cond::Without { absent, .. } => vec![Evidence {
+                layer: self.layer_of(absent),
+                text: self.words(rule, c),
+                metric: self.words(rule, absent),
+                value: Measured::Exact(Num::ZERO),
+                dim: Dim::NONE,
+                style: Style::Auto,
+                relation: "absent".into(),
+                threshold: None,
+                samples: 0,
+                n_witnesses,
+                witnesses: self.pick(shown, None, MAX_WITNESSES),
+            }],
+            Cond::Lasting { cond, at_least_ns, .. } => {
+                let longest = shown.iter().map(|w| w.when.len()).max().unwrap_or(0);
+                vec![Evidence {
+                    layer: self.layer_of(cond),
+                    text: self.words(rule, c),
+                    metric: self.words(rule, cond),
+                    value: Measured::Exact(Num::int(longest.into())),
+                    dim: Dim::TIME,
+                    style: Style::Auto,
+                    relation: ">=".into(),
+                    threshold: Some(Measured::Exact(Num::int((*at_least_ns).into()))),
+                    samples: 0,
+                    n_witnesses,
+                    witnesses: self.pick(shown, None, MAX_WITNESSES),
+                }]
+            }
+            Cond::And(_) | Cond::Within { .. } | Cond::Then { .. } | Cond::During { .. } | Cond::Unless(..) => {
+                Vec::new()
+            }
+        }
+    }
+
+    /// The layer that the first part of a condition speaks of.
+    fn layer_of(&self, c: &Cond) -> &'static str {
+        match c {
+            Cond::Exists { sel, .. } | Cond::State { sel, .. } => sel.source.layer(),
+            Cond::Compare { left, right, .. } => left
+                .first_metric()
+                .or_else(|| right.first_metric())
+                .map_or("TRACE", |id| source_of(&self.program.metrics[id.0 as usize]).layer()),
+            other => other.parts().first().map_or("TRACE", |c| self.layer_of(c)),
         }
     }
 
@@ -766,7 +823,7 @@ impl<'t> Engine<'t> {
     fn near_miss(&self, rule: &Rule, key: KeyVal) -> Option<NearMiss> {
         let mut failed: Option<(u32, String)> = None;
         for c in fold::conjuncts(&rule.cond) {
-            let j = self.judge(rule, c, key);
+            let j = self.judge(&rule.key, c, key);
             match j.truth {
                 Truth::True => {}
                 Truth::Unknown => return None,
@@ -816,7 +873,7 @@ impl<'t> Engine<'t> {
             return None;
         }
         let near = part.times(Num::int(1000))?.over(whole)?.floor();
-        let metric = first_metric(left).map(|m| &self.program.metrics[m.0 as usize]);
+        let metric = left.first_metric().map(|m| &self.program.metrics[m.0 as usize]);
         let style = metric.map_or(Style::Auto, style_of);
         let text = format!(
             "{} = {} (needs {} {})",
@@ -831,11 +888,16 @@ impl<'t> Engine<'t> {
     /// All terms of a `within` group hold, but not near each other.
     fn distance_miss(&self, rule: &Rule, c: &Cond, key: KeyVal) -> Option<(u32, String)> {
         let (terms, within) = match c {
-            Cond::Within { terms, within_ns, .. } => (terms, *within_ns),
+            Cond::Within {
+                terms,
+                within_ns,
+                side: Side::Around,
+                ..
+            } => (terms, *within_ns),
             Cond::And(l) => return l.iter().find_map(|c| self.distance_miss(rule, c, key)),
             _ => return None,
         };
-        let lists: Vec<Vec<Wit<'t>>> = terms.iter().filter_map(|t| self.witnesses(rule, t, key)).collect();
+        let lists: Vec<Vec<Wit<'t>>> = terms.iter().filter_map(|t| self.witnesses(&rule.key, t, key)).collect();
         let [first, second, ..] = lists.as_slice() else {
             return None;
         };
@@ -854,15 +916,17 @@ impl<'t> Engine<'t> {
 
     /// A condition in the author's words.
     pub(super) fn words(&self, rule: &Rule, c: &Cond) -> String {
-        let span = match c {
-            Cond::Compare { span, .. }
-            | Cond::Exists { span, .. }
-            | Cond::State { span, .. }
-            | Cond::Within { span, .. } => *span,
-            Cond::Not(inner) => return format!("not {}", self.words(rule, inner)),
-            Cond::And(l) => return l.iter().map(|c| self.words(rule, c)).collect::<Vec<_>>().join(" and "),
-            Cond::Or(l) => return l.iter().map(|c| self.words(rule, c)).collect::<Vec<_>>().join(" or "),
-            Cond::Unless(a, b) => return format!("{} unless {}", self.words(rule, a), self.words(rule, b)),
+        let joined = |between: &str| -> String {
+            let parts: Vec<String> = c.parts().into_iter().map(|c| self.words(rule, c)).collect();
+            parts.join(between)
+        };
+        let Some(span) = c.span() else {
+            return match c {
+                Cond::Not(_) => format!("not {}", joined("")),
+                Cond::Or(_) => joined(" or "),
+                Cond::Unless(..) => joined(" unless "),
+                _ => joined(" and "),
+            };
         };
         let text = self
             .program

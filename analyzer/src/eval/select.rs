@@ -131,6 +131,16 @@ impl Missing {
         self.count == Some(0)
     }
 
+    /// Whether every event that starts in that time is a row: it lies in complete windows, with room
+    /// for the longest that was left out to end in them.
+    pub(super) fn tells(&self, when: Interval) -> bool {
+        let room = |longest: i64| {
+            let end = when.end.saturating_add(longest);
+            self.windows.iter().any(|w| w.start <= when.start && end <= w.end)
+        };
+        self.max_dur.is_some_and(room)
+    }
+
     /// The reason, or a general one.
     pub(super) fn reason(&self) -> Reason {
         self.why

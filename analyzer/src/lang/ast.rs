@@ -226,8 +226,16 @@ pub enum ExprKind {
     Or(Vec<Expr>),
     /// `a unless b`
     Unless(Expr, Expr),
-    /// `a within D`
-    Within(Expr, Expr),
+    /// `a then b within D then c`: the elements, and how far each may be from the one before it.
+    Then(Vec<Expr>, Vec<Option<Expr>>),
+    /// `a within D`, `a within D before`, `a within D after`
+    Within(Expr, Expr, Side),
+    /// `a lasting D`
+    Lasting(Expr, Expr),
+    /// `a without b`
+    Without(Expr, Expr),
+    /// `a during b`
+    During(Expr, Expr),
     /// `a > b` and the like; the span is the operator's.
     Compare(CompareOp, Span, Expr, Expr),
     /// `a in set`; `true` is `not in`.
@@ -242,6 +250,29 @@ pub enum ExprKind {
     At(Expr, Name),
     /// `a over D every E`
     Over(Expr, Expr, Option<Expr>),
+}
+
+/// On which side of a witness `within` looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Side {
+    /// Both.
+    #[default]
+    Around,
+    /// What starts before it.
+    Before,
+    /// What starts after it.
+    After,
+}
+
+impl Side {
+    /// As written; nothing for both sides.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Around => "",
+            Self::Before => "before",
+            Self::After => "after",
+        }
+    }
 }
 
 /// What stands after a dot.
@@ -346,9 +377,14 @@ impl ExprKind {
             Self::Neg(a) | Self::Not(a) | Self::Dot(a, _) | Self::At(a, _) | Self::In(_, a, SetRef::Name(_)) => {
                 Box::new(std::iter::once(a))
             }
-            Self::Arith(_, a, b) | Self::Unless(a, b) | Self::Within(a, b) | Self::Compare(_, _, a, b) => {
-                Box::new([a, b].into_iter())
-            }
+            Self::Arith(_, a, b)
+            | Self::Unless(a, b)
+            | Self::Within(a, b, _)
+            | Self::Lasting(a, b)
+            | Self::Without(a, b)
+            | Self::During(a, b)
+            | Self::Compare(_, _, a, b) => Box::new([a, b].into_iter()),
+            Self::Then(list, hops) => Box::new(list.iter().chain(hops.iter().flatten())),
             Self::And(list) | Self::Or(list) => Box::new(list.iter()),
             Self::In(_, a, SetRef::Literal(list)) | Self::Filter(a, list) | Self::Call(a, list) => {
                 Box::new(std::iter::once(a).chain(list))

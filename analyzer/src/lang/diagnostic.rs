@@ -53,6 +53,7 @@ codes! {
     DuplicateClause = "E0208", "a clause given twice";
     Edition = "E0209", "an unknown edition";
     TemplateSyntax = "E0210", "a template that cannot be read";
+    Direction = "E0211", "a direction that says nothing";
     UnknownName = "E0301", "an unknown name";
     UnknownOp = "E0302", "an unknown operation";
     UnknownField = "E0303", "an unknown field";
@@ -90,6 +91,8 @@ codes! {
     NoSuchPart = "E0420", "a part of the key that the rule does not have";
     NotConstant = "E0421", "not a constant";
     NotInWithin = "E0422", "an absence inside `within`";
+    NoPlace = "E0423", "what has no place in time";
+    NoDistance = "E0424", "an absence without a distance";
     TestRule = "E0501", "a test of an unknown rule";
     TestEmpty = "E0502", "a test that asserts nothing";
     TestFixture = "E0503", "a fixture that cannot be used";

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::hir::{
-    Arith, Base, CmpOp, Cond, Filter, Metric, MetricKind, Part, Program, Rule, Scope, Segment, Selector, Stat,
+    Arith, Base, CmpOp, Cond, Filter, Metric, MetricKind, Part, Program, Rule, Scope, Segment, Selector, Side, Stat,
     Template, Trend, Value,
 };
 use crate::trace::catalogue::{FieldType, Key, Op, Source};
@@ -168,12 +168,58 @@ impl Words<'_> {
                 let _ = writeln!(out, "{pad}unless");
                 self.cond(out, b, depth + 1);
             }
-            Cond::Within { terms, within_ns, .. } => {
-                let head = format!(
-                    "all of these, with witnesses no further than {} from each other:",
+            Cond::Within {
+                terms, within_ns, side, ..
+            } => {
+                let d = show_dur(*within_ns);
+                let head = match side {
+                    Side::Around => format!("all of these, with witnesses no further than {d} from each other:"),
+                    Side::Before => {
+                        format!("the first of these, and each other before it, ending at most {d} earlier:")
+                    }
+                    Side::After => format!("the first of these, and each other after it, at most {d} after it ends:"),
+                };
+                self.group(out, &head, terms, depth);
+            }
+            Cond::Then { terms, hops, .. } => {
+                for (i, c) in terms.iter().enumerate() {
+                    if let Some(hop) = i.checked_sub(1).and_then(|i| hops.get(i)) {
+                        let _ = match hop {
+                            Some(d) => writeln!(out, "{pad}then, at most {} after that ends", show_dur(*d)),
+                            None => writeln!(out, "{pad}then, at any time later"),
+                        };
+                    }
+                    self.cond(out, c, depth + usize::from(i > 0));
+                }
+            }
+            Cond::Without {
+                cond,
+                absent,
+                within_ns,
+                side,
+                ..
+            } => {
+                self.cond(out, cond, depth);
+                let place = match side {
+                    Side::Around => "before or after it",
+                    Side::Before => "before it",
+                    Side::After => "after it",
+                };
+                let _ = writeln!(
+                    out,
+                    "{pad}and in the {} {place}, as far as was observed, not",
                     show_dur(*within_ns)
                 );
-                self.group(out, &head, terms, depth);
+                self.cond(out, absent, depth + 1);
+            }
+            Cond::During { inner, outer, .. } => {
+                self.cond(out, inner, depth);
+                let _ = writeln!(out, "{pad}inside the time in which");
+                self.cond(out, outer, depth + 1);
+            }
+            Cond::Lasting { cond, at_least_ns, .. } => {
+                let _ = writeln!(out, "{pad}for at least {} without a break", show_dur(*at_least_ns));
+                self.cond(out, cond, depth + 1);
             }
         }
     }
@@ -433,9 +479,7 @@ impl Words<'_> {
                     self.collect_sel(sel, &mut ids);
                     self.collect(bound, &mut ids);
                 }
-                Cond::Not(a) => conds.push(a),
-                Cond::And(l) | Cond::Or(l) | Cond::Within { terms: l, .. } => conds.extend(l),
-                Cond::Unless(a, b) => conds.extend([&**a, &**b]),
+                other => conds.extend(other.parts()),
             }
         }
         let _ = writeln!(out, "\nPlan");

@@ -7,6 +7,7 @@ use crate::source::{SourceFile, SourceId, Span};
 use crate::trace::catalogue::{Field, Key, Op, Source, State, SystemField, TraceFact};
 use crate::unit::{Dim, Num, Style};
 
+pub use super::ast::Side;
 pub use crate::diagnosis::Severity;
 
 /// All rules and tests of one run.
@@ -119,15 +120,104 @@ pub enum Cond {
     Or(Vec<Cond>),
     /// `cond unless guard`: cond and not guard.
     Unless(Box<Cond>, Box<Cond>),
-    /// All terms hold, with one witness of each pairwise no further apart than `within_ns`.
+    /// All terms hold, with one witness of each pairwise no further apart than `within_ns`; with a
+    /// side, one witness of the first and one of each other on that side of it, no further away.
     Within {
         /// Two or more terms.
         terms: Vec<Cond>,
         /// The distance, ns.
         within_ns: i64,
+        /// Where to look.
+        side: Side,
         /// The whole group.
         span: Span,
     },
+    /// A chain: one witness of each term, each starting after the one before it starts and no later
+    /// than its hop after that one ends.
+    Then {
+        /// Two or more terms.
+        terms: Vec<Cond>,
+        /// One fewer; `None` is any time later in the trace.
+        hops: Vec<Option<i64>>,
+        /// The whole chain.
+        span: Span,
+    },
+    /// A witness of `cond` with none of `absent` that near, where that was observed.
+    Without {
+        /// What is there.
+        cond: Box<Cond>,
+        /// What is not.
+        absent: Box<Cond>,
+        /// The distance, ns.
+        within_ns: i64,
+        /// Where to look.
+        side: Side,
+        /// The whole.
+        span: Span,
+    },
+    /// A witness of `inner` that lies inside the witnesses of `outer`.
+    During {
+        /// What lies inside.
+        inner: Box<Cond>,
+        /// Inside of what.
+        outer: Box<Cond>,
+        /// The whole.
+        span: Span,
+    },
+    /// Witnesses of `cond`, merged where they touch, span at least that long.
+    Lasting {
+        /// What lasts.
+        cond: Box<Cond>,
+        /// How long, ns.
+        at_least_ns: i64,
+        /// The whole.
+        span: Span,
+    },
+}
+
+impl Cond {
+    /// The conditions directly below, in order.
+    pub fn parts(&self) -> Vec<&Self> {
+        match self {
+            Self::Compare { .. } | Self::Exists { .. } | Self::State { .. } => Vec::new(),
+            Self::Not(a) | Self::Lasting { cond: a, .. } => vec![a],
+            Self::And(l) | Self::Or(l) | Self::Within { terms: l, .. } | Self::Then { terms: l, .. } => {
+                l.iter().collect()
+            }
+            Self::Unless(a, b) | Self::Without { cond: a, absent: b, .. } | Self::During { inner: a, outer: b, .. } => {
+                vec![a, b]
+            }
+        }
+    }
+
+    /// Likewise, to change them.
+    pub fn parts_mut(&mut self) -> Vec<&mut Self> {
+        match self {
+            Self::Compare { .. } | Self::Exists { .. } | Self::State { .. } => Vec::new(),
+            Self::Not(a) | Self::Lasting { cond: a, .. } => vec![a],
+            Self::And(l) | Self::Or(l) | Self::Within { terms: l, .. } | Self::Then { terms: l, .. } => {
+                l.iter_mut().collect()
+            }
+            Self::Unless(a, b) | Self::Without { cond: a, absent: b, .. } | Self::During { inner: a, outer: b, .. } => {
+                vec![a, b]
+            }
+        }
+    }
+
+    /// Its place in the text, where it was written as one thing.
+    pub fn span(&self) -> Option<Span> {
+        match self {
+            Self::Compare { span, .. }
+            | Self::Exists { span, .. }
+            | Self::State { span, .. }
+            | Self::Within { span, .. }
+            | Self::Then { span, .. }
+            | Self::Without { span, .. }
+            | Self::During { span, .. }
+            | Self::Lasting { span, .. } => Some(*span),
+            Self::Not(_) | Self::And(_) | Self::Or(_) | Self::Unless(..) => None,
+        }
+    }
 }
 
 /// A comparison.
@@ -174,6 +264,18 @@ pub enum Value {
     Neg(Box<Value>),
     /// Arithmetic.
     Arith(Arith, Box<Value>, Box<Value>),
+}
+
+impl Value {
+    /// The first statistic in it, left to right.
+    pub fn first_metric(&self) -> Option<MetricId> {
+        match self {
+            Self::Metric(id) => Some(*id),
+            Self::Num(_) | Self::Field(_) => None,
+            Self::Neg(v) => v.first_metric(),
+            Self::Arith(_, a, b) => a.first_metric().or_else(|| b.first_metric()),
+        }
+    }
 }
 
 /// An arithmetic operation.

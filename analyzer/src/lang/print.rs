@@ -2,25 +2,29 @@
 
 use std::fmt::Write as _;
 
-use super::ast::{ArithOp, CompareOp, Expr, ExprKind, Member, SetRef};
+use super::ast::{ArithOp, CompareOp, Expr, ExprKind, Member, SetRef, Side};
 use super::parser::RESERVED_WORDS;
 use super::token::{BYTE_UNITS, TIME_UNITS};
 use crate::unit::{Dim, Num};
+
+/// The level of what is never put in brackets.
+const ATOM: u8 = 11;
 
 /// How tightly a kind binds; larger is tighter.
 fn level(k: &ExprKind) -> u8 {
     match k {
         ExprKind::Unless(..) => 0,
         ExprKind::Or(_) => 1,
-        ExprKind::Within(..) => 2,
-        ExprKind::And(_) => 3,
-        ExprKind::Not(_) => 4,
-        ExprKind::Compare(..) | ExprKind::In(..) => 5,
-        ExprKind::Arith(ArithOp::Add | ArithOp::Sub, ..) => 6,
-        ExprKind::Arith(..) => 7,
-        ExprKind::Neg(_) => 8,
-        ExprKind::Over(..) => 9,
-        _ => 10,
+        ExprKind::Then(..) => 2,
+        ExprKind::Within(..) | ExprKind::Lasting(..) => 3,
+        ExprKind::And(_) | ExprKind::Without(..) | ExprKind::During(..) => 4,
+        ExprKind::Not(_) => 5,
+        ExprKind::Compare(..) | ExprKind::In(..) => 6,
+        ExprKind::Arith(ArithOp::Add | ArithOp::Sub, ..) => 7,
+        ExprKind::Arith(..) => 8,
+        ExprKind::Neg(_) => 9,
+        ExprKind::Over(..) => 10,
+        _ => ATOM,
     }
 }
 
@@ -63,11 +67,11 @@ fn kind(out: &mut String, k: &ExprKind) {
         }
         ExprKind::Neg(a) => {
             out.push('-');
-            write(out, a, 8);
+            write(out, a, 9);
         }
         ExprKind::Not(a) => {
             out.push_str("not ");
-            write(out, a, 4);
+            write(out, a, 5);
         }
         ExprKind::Arith(op, a, b) => {
             let own = level(k);
@@ -75,37 +79,46 @@ fn kind(out: &mut String, k: &ExprKind) {
             let _ = write!(out, " {} ", op.text());
             write(out, b, own + 1);
         }
-        ExprKind::And(items) => list(out, items, " and ", 4),
+        ExprKind::And(items) => {
+            // `a without b and c` reads from the left; an `and` on the left would become one list.
+            let first = items.first().filter(|e| !matches!(&*e.kind, ExprKind::And(_)));
+            if let Some(first) = first {
+                write(out, first, 4);
+                out.push_str(" and ");
+            }
+            list(out, &items[usize::from(first.is_some())..], " and ", 5);
+        }
+        ExprKind::Without(a, b) => pair(out, (a, 4), " without ", (b, 5)),
+        ExprKind::During(a, b) => pair(out, (a, 4), " during ", (b, 5)),
         ExprKind::Or(items) => list(out, items, " or ", 2),
-        ExprKind::Unless(a, b) => {
-            write(out, a, 1);
-            out.push_str(" unless ");
-            write(out, b, 1);
+        ExprKind::Unless(a, b) => pair(out, (a, 1), " unless ", (b, 1)),
+        ExprKind::Then(items, hops) => then(out, items, hops),
+        ExprKind::Within(a, d, side) => {
+            pair(out, (a, 3), " within ", (d, ATOM));
+            if *side != Side::Around {
+                let _ = write!(out, " {}", side.text());
+            }
         }
-        ExprKind::Within(a, d) => {
-            write(out, a, 2);
-            out.push_str(" within ");
-            write(out, d, 10);
-        }
+        ExprKind::Lasting(a, d) => pair(out, (a, 3), " lasting ", (d, ATOM)),
         ExprKind::Compare(op, _, a, b) => {
-            write(out, a, 6);
+            write(out, a, 7);
             let _ = write!(out, " {} ", CompareOp::text(*op));
-            write(out, b, 6);
+            write(out, b, 7);
         }
         ExprKind::In(negated, a, set) => {
-            write(out, a, 6);
+            write(out, a, 7);
             out.push_str(if *negated { " not in " } else { " in " });
             match set {
                 SetRef::Name(n) => name(out, &n.text, false),
                 SetRef::Literal(items) => {
                     out.push('{');
-                    list(out, items, ", ", 8);
+                    list(out, items, ", ", 9);
                     out.push('}');
                 }
             }
         }
         ExprKind::Dot(a, m) => {
-            write(out, a, 10);
+            write(out, a, ATOM);
             out.push('.');
             match m {
                 Member::Name(n) => member(out, &n.text),
@@ -113,30 +126,52 @@ fn kind(out: &mut String, k: &ExprKind) {
             }
         }
         ExprKind::Filter(a, items) => {
-            write(out, a, 10);
+            write(out, a, ATOM);
             out.push('[');
             list(out, items, ", ", 0);
             out.push(']');
         }
         ExprKind::Call(a, items) => {
-            write(out, a, 10);
+            write(out, a, ATOM);
             out.push('(');
             list(out, items, ", ", 0);
             out.push(')');
         }
         ExprKind::At(a, n) => {
-            write(out, a, 10);
+            write(out, a, ATOM);
             out.push('@');
             member(out, &n.text);
         }
         ExprKind::Over(a, d, every) => {
-            write(out, a, 10);
+            write(out, a, ATOM);
             out.push_str(" over ");
-            write(out, d, 10);
+            write(out, d, ATOM);
             if let Some(e) = every {
                 out.push_str(" every ");
-                write(out, e, 10);
+                write(out, e, ATOM);
             }
+        }
+    }
+}
+
+/// Two operands around a word.
+fn pair(out: &mut String, (a, left): (&Expr, u8), between: &str, (b, right): (&Expr, u8)) {
+    write(out, a, left);
+    out.push_str(between);
+    write(out, b, right);
+}
+
+/// A chain. A group behind `then` stands in brackets, or its `within` would bound the way to it.
+fn then(out: &mut String, items: &[Expr], hops: &[Option<Expr>]) {
+    for (i, e) in items.iter().enumerate() {
+        if i > 0 {
+            out.push_str(" then ");
+        }
+        let bare = i > 0 && matches!(&*e.kind, ExprKind::Within(..));
+        write(out, e, if bare { 4 } else { 3 });
+        if let Some(Some(d)) = i.checked_sub(1).and_then(|i| hops.get(i)) {
+            out.push_str(" within ");
+            write(out, d, ATOM);
         }
     }
 }

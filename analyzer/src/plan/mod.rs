@@ -63,13 +63,7 @@ pub fn conditions(rule: &Rule) -> impl Iterator<Item = &Cond> {
 fn cond(c: &Cond, needs: &mut Needs) {
     match c {
         Cond::Exists { sel, .. } | Cond::State { sel, .. } => selector(sel, needs),
-        Cond::Compare { .. } => {}
-        Cond::Not(c) => cond(c, needs),
-        Cond::And(l) | Cond::Or(l) | Cond::Within { terms: l, .. } => l.iter().for_each(|c| cond(c, needs)),
-        Cond::Unless(a, b) => {
-            cond(a, needs);
-            cond(b, needs);
-        }
+        other => other.parts().into_iter().for_each(|c| cond(c, needs)),
     }
 }
 

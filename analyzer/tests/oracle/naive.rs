@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::rules::{Base, Filter, Key, Pred, Rel, Rhs, Rule, Scope, Seg, Sel, Stat, State};
+use super::rules::{Base, Filter, Key, Pred, Rel, Rhs, Rule, Scope, Seg, Sel, Side, Stat, State};
 use super::scene::{Ev, Kind, Scene};
 use ingero::unit::SEC;
 
@@ -97,8 +97,11 @@ impl<'a> Naive<'a> {
             | Pred::Drop(s, _) => self.keys_of(s.base, out),
             Pred::State(s, _) => self.keys_of(Base::State(*s), out),
             Pred::Not(p) => self.keys(p, out),
-            Pred::And(l) | Pred::Or(l) | Pred::Within(l, _) => l.iter().for_each(|p| self.keys(p, out)),
-            Pred::Unless(a, b) => {
+            Pred::Lasting(p, _) => self.keys(p, out),
+            Pred::And(l) | Pred::Or(l) | Pred::Within(l, _) | Pred::Beside(l, ..) | Pred::Then(l, _) => {
+                l.iter().for_each(|p| self.keys(p, out));
+            }
+            Pred::Unless(a, b) | Pred::Without(a, b, ..) | Pred::During(a, b) => {
                 self.keys(a, out);
                 self.keys(b, out);
             }
@@ -414,6 +417,115 @@ impl<'a> Naive<'a> {
             Pred::Or(l) => l.iter().map(|p| self.truth(p, who)).max().unwrap_or(Truth::False),
             Pred::Unless(a, b) => self.truth(a, who).min(not(self.truth(b, who))),
             Pred::Within(l, d) => self.within(l, *d, who),
+            Pred::Then(l, hops) => self.then(l, hops, who),
+            Pred::Beside(l, d, side) => self.beside(l, *d, *side, who),
+            Pred::Without(a, b, d, side) => self.without(a, b, *d, *side, who),
+            Pred::During(a, b) => self.during(a, b, who),
+            Pred::Lasting(a, d) => self.lasting(a, *d, who),
+        }
+    }
+
+    /// What is known of a term's witnesses, and whether there may be more.
+    fn leaf(&self, p: &Pred, who: Who) -> (Vec<Span>, bool) {
+        match self.truth(p, who) {
+            Truth::False => (Vec::new(), false),
+            Truth::Unknown => (Vec::new(), true),
+            Truth::True => match p {
+                Pred::State(s, d) => {
+                    let all = self.events(&state_sel(*s), who).unwrap_or_default();
+                    let long = all.into_iter().filter(|e| e.len() > *d).collect();
+                    (long, !self.coverage(Base::State(*s), who).1)
+                }
+                p => (self.witnesses(p, who), false),
+            },
+        }
+    }
+
+    /// Whether the recording ran all that time.
+    fn watched(&self, from: i64, to: i64) -> bool {
+        let (a, b) = self.life((None, None, None));
+        a <= from && to <= b
+    }
+
+    /// Found, else doubtful, else not there. What was seen not to be there settles it, whatever else is
+    /// hidden, but not what lies outside of the recording.
+    fn settle(&self, found: bool, leaves: &[(Vec<Span>, bool)], cut: bool) -> Truth {
+        let refuted = leaves.iter().any(|(hits, doubt)| hits.is_empty() && !doubt);
+        if found {
+            Truth::True
+        } else if cut || !refuted && leaves.iter().any(|(_, doubt)| *doubt) {
+            Truth::Unknown
+        } else {
+            Truth::False
+        }
+    }
+
+    fn then(&self, terms: &[Pred], hops: &[Option<i64>], who: Who) -> Truth {
+        let leaves: Vec<(Vec<Span>, bool)> = terms.iter().map(|p| self.leaf(p, who)).collect();
+        let mut cut = false;
+        let mut reached = leaves[0].0.clone();
+        for ((next, _), hop) in leaves[1..].iter().zip(hops) {
+            cut |= hop.is_some_and(|d| reached.iter().any(|a| !self.watched(a.start, a.end + d)));
+            let follows = |b: &&Span| {
+                reached
+                    .iter()
+                    .any(|a| b.start > a.start && hop.is_none_or(|d| b.start <= a.end + d))
+            };
+            reached = next.iter().filter(follows).copied().collect();
+        }
+        self.settle(!reached.is_empty(), &leaves, cut)
+    }
+
+    fn beside(&self, terms: &[Pred], d: i64, side: Side, who: Who) -> Truth {
+        let leaves: Vec<(Vec<Span>, bool)> = terms.iter().map(|p| self.leaf(p, who)).collect();
+        let cut = leaves[0].0.iter().any(|a| !self.looks(a, d, side));
+        let found = leaves[0]
+            .0
+            .iter()
+            .any(|a| leaves[1..].iter().all(|(l, _)| l.iter().any(|b| near(a, b, d, side))));
+        self.settle(found, &leaves, cut)
+    }
+
+    /// Whether the recording shows all of the time that is looked at.
+    fn looks(&self, a: &Span, d: i64, side: Side) -> bool {
+        match side {
+            Side::Around => self.watched(a.start - d, a.end + d),
+            Side::Before => self.watched(a.start - d, a.start),
+            Side::After => self.watched(a.start, a.end + d),
+        }
+    }
+
+    fn without(&self, a: &Pred, b: &Pred, d: i64, side: Side, who: Who) -> Truth {
+        let ((there, hidden), (others, other_hidden)) = (self.leaf(a, who), self.leaf(b, who));
+        let mut best = if hidden { Truth::Unknown } else { Truth::False };
+        for a in there.iter().filter(|a| !others.iter().any(|b| near(a, b, d, side))) {
+            let seen = self.looks(a, d, side) && !other_hidden;
+            best = best.max(if seen { Truth::True } else { Truth::Unknown });
+        }
+        best
+    }
+
+    fn during(&self, a: &Pred, b: &Pred, who: Who) -> Truth {
+        let leaves = [self.leaf(a, who), self.leaf(b, who)];
+        let around = merged(&leaves[1].0);
+        let found = leaves[0]
+            .0
+            .iter()
+            .any(|a| around.iter().any(|o| o.0 <= a.start && a.end <= o.1));
+        self.settle(found, &leaves, false)
+    }
+
+    fn lasting(&self, p: &Pred, d: i64, who: Who) -> Truth {
+        let leaf = self.leaf(p, who);
+        let runs = merged(&leaf.0);
+        let found = runs.iter().any(|r| r.1 - r.0 >= d);
+        let cut = runs.iter().any(|r| !self.watched(r.0 - 1, r.1 + 1));
+        if found {
+            Truth::True
+        } else if cut || leaf.1 {
+            Truth::Unknown
+        } else {
+            Truth::False
         }
     }
 
@@ -662,6 +774,29 @@ fn state_sel(s: State) -> Sel {
 
 fn distance(a: &Span, b: &Span) -> i64 {
     (a.start.max(b.start) - a.end.min(b.end)).max(0)
+}
+
+/// Whether `b` is near `a` on that side.
+fn near(a: &Span, b: &Span, d: i64, side: Side) -> bool {
+    match side {
+        Side::Around => distance(a, b) <= d,
+        Side::Before => b.start < a.start && a.start <= b.end + d,
+        Side::After => b.start > a.start && b.start <= a.end + d,
+    }
+}
+
+/// Spans, those that touch joined.
+fn merged(spans: &[Span]) -> Vec<(i64, i64)> {
+    let mut all: Vec<(i64, i64)> = spans.iter().map(|s| (s.start, s.end)).collect();
+    all.sort_unstable();
+    let mut out: Vec<(i64, i64)> = Vec::new();
+    for (a, b) in all {
+        match out.iter().position(|o| o.0 <= a && a <= o.1) {
+            Some(i) => out[i].1 = out[i].1.max(b),
+            None => out.push((a, b)),
+        }
+    }
+    out
 }
 
 /// Whether what holds has a place in time.

@@ -99,6 +99,30 @@ pub(crate) enum Pred {
     Or(Vec<Pred>),
     Unless(Box<Pred>, Box<Pred>),
     Within(Vec<Pred>, i64),
+    /// The first, and each other on that side of it.
+    Beside(Vec<Pred>, i64, Side),
+    /// Elements, and how far each may be from the one before it.
+    Then(Vec<Pred>, Vec<Option<i64>>),
+    Without(Box<Pred>, Box<Pred>, i64, Side),
+    During(Box<Pred>, Box<Pred>),
+    Lasting(Box<Pred>, i64),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    Around,
+    Before,
+    After,
+}
+
+impl Side {
+    fn text(self) -> &'static str {
+        match self {
+            Self::Around => "",
+            Self::Before => " before",
+            Self::After => " after",
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -216,6 +240,20 @@ impl Pred {
             Self::Or(l) => format!("({})", joined(l, " or ")),
             Self::Unless(a, b) => format!("({} unless {})", a.text(), b.text()),
             Self::Within(l, d) => format!("({} within {})", joined(l, " and "), time(*d)),
+            Self::Beside(l, d, side) => format!("({} within {}{})", joined(l, " and "), time(*d), side.text()),
+            Self::Then(l, hops) => {
+                let mut out = l[0].text();
+                for (p, hop) in l[1..].iter().zip(hops) {
+                    out += &format!(" then {}", p.text());
+                    out += &hop.map_or(String::new(), |d| format!(" within {}", time(d)));
+                }
+                format!("({out})")
+            }
+            Self::Without(a, b, d, side) => {
+                format!("({} without {} within {}{})", a.text(), b.text(), time(*d), side.text())
+            }
+            Self::During(a, b) => format!("({} during {})", a.text(), b.text()),
+            Self::Lasting(a, d) => format!("({} lasting {})", a.text(), time(*d)),
         }
     }
 }
@@ -396,6 +434,33 @@ fn within(key: Key, exact: bool) -> BoxedStrategy<Pred> {
         .boxed()
 }
 
+/// Words of order around things that have a place.
+fn order(key: Key, exact: bool) -> BoxedStrategy<Pred> {
+    let d = || prop::sample::select(vec![0, US, MS, 7 * MS, 100 * MS, SEC]);
+    let one = move || {
+        // Stints have no operation.
+        let stints = u32::from(key != Key::PidOp);
+        prop_oneof![
+            3 => placed(key, exact),
+            stints => (states(), short()).prop_map(|(s, d)| Pred::State(s, d)),
+        ]
+    };
+    let hop = prop_oneof![3 => d().prop_map(Some), 1 => Just(None)];
+    let side = || prop::sample::select(vec![Side::Around, Side::Before, Side::After]);
+    prop_oneof![
+        (prop::collection::vec(one(), 2..4), prop::collection::vec(hop, 3)).prop_map(|(l, mut hops)| {
+            hops.truncate(l.len() - 1);
+            Pred::Then(l, hops)
+        }),
+        (prop::collection::vec(one(), 2..4), d(), any::<bool>())
+            .prop_map(|(l, d, after)| { Pred::Beside(l, d, if after { Side::After } else { Side::Before }) }),
+        (one(), one(), d(), side()).prop_map(|(a, b, d, s)| Pred::Without(Box::new(a), Box::new(b), d, s)),
+        (one(), one()).prop_map(|(a, b)| Pred::During(Box::new(a), Box::new(b))),
+        (one(), d()).prop_map(|(a, d)| Pred::Lasting(Box::new(a), d)),
+    ]
+    .boxed()
+}
+
 fn leaf(key: Key, exact: bool) -> BoxedStrategy<Pred> {
     let pct = prop::sample::select(vec![1, 10, 50, 90, 100]);
     let b =
@@ -425,6 +490,7 @@ fn leaf(key: Key, exact: bool) -> BoxedStrategy<Pred> {
         }),
         1 => (stored(key, exact), pct).prop_map(|(s, p)| Pred::Drop(s, p)),
         5 => within(key, exact),
+        6 => order(key, exact),
     ]
     .boxed()
 }

@@ -6,7 +6,7 @@ use nom::multi::{separated_list0, separated_list1};
 use nom::sequence::preceded;
 use nom::{Err, Parser};
 
-use super::super::ast::{ArithOp, CompareOp, Expr, ExprKind, Member, SetRef};
+use super::super::ast::{ArithOp, CompareOp, Expr, ExprKind, Member, SetRef, Side};
 use super::super::diagnostic::{Code, Diagnostic};
 use super::super::limits;
 use super::super::token::{Kind, Punct, unit};
@@ -74,52 +74,88 @@ fn operands<'a>(
     Ok((t, list))
 }
 
-/// `seq = grp`; `then` is reserved.
+/// `seq = grp { "then" grp }`. The `within` that ends a later element bounds the way to it.
 fn seq(t: Tokens<'_>) -> Res<'_, Expr> {
-    let (t, a) = grp(t)?;
-    if t.is_word("then") {
-        return not_yet(
-            t,
-            "`then`",
-            "`A and B within D` asks for both near each other, in any order",
-        );
+    let (mut t, first) = grp(t)?;
+    let mut span = first.span;
+    let (mut list, mut hops) = (vec![first], Vec::new());
+    while let Ok((rest, _)) = word("then")(t) {
+        let (rest, next) = expect("a condition after `then`", grp).parse(rest)?;
+        span = span.to(next.span);
+        let bracketed = t.cx.text(next.span).starts_with('(') && t.cx.text(next.span).ends_with(')');
+        let (next, hop) = match *next.kind {
+            ExprKind::Within(a, d, Side::Around) if !bracketed => (a, Some(d)),
+            ExprKind::Within(_, d, side) if !bracketed => return said_already(rest, d.span, side),
+            kind => (Expr::new(kind, next.span), None),
+        };
+        list.push(next);
+        hops.push(hop);
+        t = rest;
     }
-    Ok((t, a))
+    if hops.is_empty() {
+        return several(t, list, ExprKind::And);
+    }
+    node(t, ExprKind::Then(list, hops), span)
 }
 
-/// `grp = conj { "within" dur }`; `lasting` and the directions are reserved.
+fn said_already<'a>(t: Tokens<'a>, d: Span, side: Side) -> Res<'a, Expr> {
+    let diagnostic = Diagnostic::new(Code::Direction, t.cx.file, d, "`then` says the direction already")
+        .label(format!("leave out the `{}` behind this", side.text()))
+        .help("write `A then B within 1s`; brackets make a group of its own: `A then (B and C within 1s after)`");
+    Err(Fault::said(t, diagnostic))
+}
+
+/// `grp = conj { "within" dur [ "before" | "after" ] | "lasting" dur }`
 fn grp(t: Tokens<'_>) -> Res<'_, Expr> {
     let (mut t, mut a) = conj(t)?;
     loop {
-        if t.is_word("lasting") {
-            return not_yet(
-                t,
-                "`lasting`",
-                "a state measure can be compared: `sched.off_cpu(pid) > 1s`",
-            );
+        if let Ok((rest, _)) = word("lasting")(t) {
+            let (rest, d) = expect("a duration after `lasting`", dur).parse(rest)?;
+            let span = a.span.to(d.span);
+            (t, a) = node(rest, ExprKind::Lasting(a, d), span)?;
+            continue;
         }
         let Ok((rest, _)) = word("within")(t) else {
             return Ok((t, a));
         };
         let (rest, d) = expect("a duration after `within`", dur).parse(rest)?;
-        if rest.is_word("before") || rest.is_word("after") {
-            return not_yet(rest, "a direction of `within`", "without it, `within` looks both ways");
-        }
-        let span = a.span.to(d.span);
-        (t, a) = node(rest, ExprKind::Within(a, d), span)?;
+        let sides = [Side::Before, Side::After];
+        let (rest, side, end) = match sides.into_iter().find(|s| rest.is_word(s.text())) {
+            Some(side) => (rest.skip(1), side, rest.span()),
+            None => (rest, Side::Around, d.span),
+        };
+        let span = a.span.to(end);
+        (t, a) = node(rest, ExprKind::Within(a, d, side), span)?;
     }
 }
 
-/// `conj = neg { "and" neg }`; `without` and `during` are reserved.
+/// `conj = neg { ( "and" | "without" | "during" ) neg }`
 fn conj(t: Tokens<'_>) -> Res<'_, Expr> {
-    let (t, list) = operands(t, "and", neg, "a condition after `and`")?;
-    if t.is_word("without") {
-        return not_yet(t, "`without`", "`A unless B` asks that B holds nowhere in the same key");
+    let (mut t, first) = neg(t)?;
+    let mut list = vec![first];
+    loop {
+        let (make, what) = if t.is_word("and") {
+            (None, "a condition after `and`")
+        } else if t.is_word("without") {
+            let make = ExprKind::Without as fn(Expr, Expr) -> ExprKind;
+            (Some(make), "a condition after `without`")
+        } else if t.is_word("during") {
+            let make = ExprKind::During as fn(Expr, Expr) -> ExprKind;
+            (Some(make), "a condition after `during`")
+        } else {
+            return several(t, list, ExprKind::And);
+        };
+        let (rest, next) = expect(what, neg).parse(t.skip(1))?;
+        if let Some(make) = make {
+            let (_, a) = several(t, list, ExprKind::And)?;
+            let span = a.span.to(next.span);
+            let (_, whole) = node(rest, make(a, next), span)?;
+            list = vec![whole];
+        } else {
+            list.push(next);
+        }
+        t = rest;
     }
-    if t.is_word("during") {
-        return not_yet(t, "`during`", "`covered(A, B) >= 50%` asks how much of A lies inside B");
-    }
-    several(t, list, ExprKind::And)
 }
 
 /// `neg = "not" neg | cmp`

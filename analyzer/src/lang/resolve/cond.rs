@@ -2,7 +2,7 @@
 
 use super::super::ast::{CompareOp, Expr, ExprKind};
 use super::super::diagnostic::Code;
-use super::super::hir::{CmpOp, Cond, Filter, Stat, Value};
+use super::super::hir::{CmpOp, Cond, Filter, MetricKind, Side, Stat, Value};
 use super::R;
 use super::expr::Typed;
 use super::filter::{flipped, plain_op};
@@ -24,7 +24,33 @@ impl Checker<'_> {
                 let (a, b) = (self.cond(a), self.cond(b));
                 Ok(Cond::Unless(Box::new(a?), Box::new(b?)))
             }
-            ExprKind::Within(a, d) => self.within(a, d, e.span),
+            ExprKind::Within(a, d, side) => self.within(a, d, *side, e.span),
+            ExprKind::Then(list, hops) => self.then(list, hops, e.span),
+            ExprKind::During(a, b) => {
+                let (inner, outer) = (self.element(a, "during"), self.element(b, "during"));
+                Ok(Cond::During {
+                    inner: Box::new(inner?),
+                    outer: Box::new(outer?),
+                    span: e.span,
+                })
+            }
+            ExprKind::Lasting(a, d) => {
+                let at_least_ns = self.duration(d, "the length after `lasting`");
+                Ok(Cond::Lasting {
+                    cond: Box::new(self.element(a, "lasting")?),
+                    at_least_ns: at_least_ns?,
+                    span: e.span,
+                })
+            }
+            ExprKind::Without(..) => {
+                let text = self.text(e.span);
+                let d = self
+                    .diag(Code::NoDistance, e.span, "`without` needs to know how far to look")
+                    .help(format!(
+                        "write `{text} within 5s`, with `before` or `after` behind it to look on one side; where it may be nowhere at all, use `unless`"
+                    ));
+                self.fail(d)
+            }
             ExprKind::Compare(op, at, a, b) => self.compare(*op, *at, a, b, e.span),
             ExprKind::In(..) => {
                 let d = self
@@ -58,22 +84,130 @@ impl Checker<'_> {
         found.into_iter().collect()
     }
 
-    fn within(&mut self, a: &Expr, d: &Expr, span: Span) -> R<Cond> {
+    fn within(&mut self, a: &Expr, d: &Expr, side: Side, span: Span) -> R<Cond> {
         let within_ns = self.duration(d, "the distance of `within`");
+        if let ExprKind::Without(a, b) = &*a.kind {
+            let cond = match &*a.kind {
+                // Of several terms, the group: near each other, with none of the others near it.
+                ExprKind::And(list) => {
+                    let terms = self.all(list).map(|l| flat(l, true));
+                    terms.and_then(|t| self.group(t, within_ns.unwrap_or(0), Side::Around, a.span))
+                }
+                _ => self.element(a, "without"),
+            };
+            let absent = self.element(b, "without");
+            return Ok(Cond::Without {
+                cond: Box::new(cond?),
+                absent: Box::new(absent?),
+                within_ns: within_ns?,
+                side,
+                span,
+            });
+        }
         let inner = self.cond(a)?;
-        let within_ns = within_ns?;
+        let group = self.group(inner, within_ns?, side, span)?;
+        if let (Cond::Within { terms, .. }, ExprKind::And(list)) = (&group, &*a.kind)
+            && side != Side::Around
+        {
+            for (c, e) in terms.iter().zip(list) {
+                self.needs_place(c, e, side.text())?;
+            }
+        }
+        Ok(group)
+    }
+
+    /// `A then B within D then C`
+    fn then(&mut self, list: &[Expr], hops: &[Option<Expr>], span: Span) -> R<Cond> {
+        let hops: Vec<R<Option<i64>>> = hops
+            .iter()
+            .map(|d| match d {
+                Some(d) => self.duration(d, "the distance behind `then`").map(Some),
+                None => Ok(None),
+            })
+            .collect();
+        let terms: Vec<R<Cond>> = list.iter().map(|e| self.element(e, "then")).collect();
+        Ok(Cond::Then {
+            terms: terms.into_iter().collect::<R<_>>()?,
+            hops: hops.into_iter().collect::<R<_>>()?,
+            span,
+        })
+    }
+
+    /// What stands beside a word of order: one thing that has a place in time.
+    fn element(&mut self, e: &Expr, word: &str) -> R<Cond> {
+        let c = self.cond(e)?;
+        self.needs_place(&c, e, word)?;
+        Ok(c)
+    }
+
+    fn needs_place(&mut self, c: &Cond, e: &Expr, word: &str) -> R<()> {
+        if matches!(c, Cond::And(_)) {
+            let text = self.text(e.span);
+            let d = self
+                .diag(
+                    Code::NoPlace,
+                    e.span,
+                    format!("beside `{word}` several terms need to be near each other"),
+                )
+                .label("how near?")
+                .help(format!("write `({text} within 1s)`"));
+            return self.fail(d);
+        }
+        if self.has_place(c) {
+            return Ok(());
+        }
+        let d = self
+            .diag(
+                Code::NoPlace,
+                e.span,
+                format!("what stands beside `{word}` needs a place in time"),
+            )
+            .label("this holds for a whole stretch of the trace, or does not")
+            .help(
+                "events, stints, percentiles and windows have a place: `io.read > 50ms`, `cuda.sync.p99 > 5ms`, \
+                 `cuda.malloc.rate over 1s > 200/s`; join the rest with `and`, outside the brackets",
+            );
+        self.fail(d)
+    }
+
+    /// Whether what holds can be pointed at.
+    fn has_place(&self, c: &Cond) -> bool {
+        match c {
+            Cond::Compare { left, right, .. } => {
+                let id = left.first_metric().or_else(|| right.first_metric());
+                id.and_then(|id| self.protos.get(id.0 as usize))
+                    .is_some_and(|p| match &p.kind {
+                        MetricKind::Stat { over: Some(_), .. }
+                        | MetricKind::Covered { .. }
+                        | MetricKind::Lift { .. } => true,
+                        MetricKind::Stat { stat, .. } => stat.is_distribution(),
+                        _ => false,
+                    })
+            }
+            Cond::Not(_) => false,
+            Cond::Unless(a, _) => self.has_place(a),
+            Cond::And(l) | Cond::Or(l) => l.iter().all(|c| self.has_place(c)),
+            _ => true,
+        }
+    }
+
+    fn group(&mut self, inner: Cond, within_ns: i64, side: Side, span: Span) -> R<Cond> {
         let terms = match inner {
             Cond::And(list) => list,
             other => {
-                let what = if matches!(other, Cond::Or(_)) {
-                    "`within` needs terms joined by `and`"
-                } else {
-                    "`within` around one predicate says nothing: it asks how near terms are to each other"
+                let near = "write `A and B within 100ms`; `or` binds looser than `within`";
+                let (what, help) = match other {
+                    Cond::Or(_) => ("`within` needs terms joined by `and`", near),
+                    Cond::Then { .. } => (
+                        "in a chain each `within` bounds one step",
+                        "put it behind each later element: `A then B within 2s then C within 1s`",
+                    ),
+                    _ => (
+                        "`within` around one predicate says nothing: it asks how near terms are to each other",
+                        near,
+                    ),
                 };
-                let d = self
-                    .diag(Code::LonelyWithin, span, what)
-                    .label("one term")
-                    .help("write `A and B within 100ms`; `or` binds looser than `within`");
+                let d = self.diag(Code::LonelyWithin, span, what).label("one term").help(help);
                 return self.fail(d);
             }
         };
@@ -88,7 +222,12 @@ impl Checker<'_> {
                 .help("take it out: `(A and B within 100ms) and not C`");
             return self.fail(d);
         }
-        Ok(Cond::Within { terms, within_ns, span })
+        Ok(Cond::Within {
+            terms,
+            within_ns,
+            side,
+            span,
+        })
     }
 
     /// A selection that stands alone: some such event exists.

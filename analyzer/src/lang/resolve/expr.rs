@@ -108,7 +108,11 @@ impl Checker<'_> {
             | ExprKind::And(_)
             | ExprKind::Or(_)
             | ExprKind::Unless(..)
+            | ExprKind::Then(..)
             | ExprKind::Within(..)
+            | ExprKind::Lasting(..)
+            | ExprKind::Without(..)
+            | ExprKind::During(..)
             | ExprKind::Compare(..)
             | ExprKind::In(..) => self.cond(e).map(Typed::Cond),
         }

@@ -299,15 +299,10 @@ impl Remap<'_> {
                 self.selector(sel);
                 self.value(bound);
             }
-            Cond::Not(a) => self.cond(a),
-            Cond::And(list) | Cond::Or(list) | Cond::Within { terms: list, .. } => {
-                for c in list {
-                    self.cond(c);
+            other => {
+                for part in other.parts_mut() {
+                    self.cond(part);
                 }
-            }
-            Cond::Unless(a, b) => {
-                self.cond(a);
-                self.cond(b);
             }
         }
     }
