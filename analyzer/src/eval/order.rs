@@ -40,7 +40,7 @@ impl Leaf<'_> {
     }
 }
 
-impl<'t> Placed<'t> {
+impl Placed<'_> {
     pub(super) fn judged(&self) -> Judged {
         let truth = match (&self.doubt, self.hits.is_empty()) {
             (_, false) => Truth::True,

@@ -208,7 +208,9 @@ impl<'a> Naive<'a> {
     /// Whether off-CPU time of a process is told in the state asked for.
     fn told(&self, pid: i64, base: Base) -> bool {
         let Base::State(state) = base else { return true };
-        let stints = || self.scene.events.iter().any(|e| e.kind == Kind::OffCpu && e.pid == pid);
+        // A stint without length has no parts to be told.
+        let stint = |e: &Ev| e.kind == Kind::OffCpu && e.pid == pid && e.dur > 0;
+        let stints = || self.scene.events.iter().any(stint);
         self.scene
             .procs
             .iter()

@@ -98,7 +98,7 @@ fn seq(t: Tokens<'_>) -> Res<'_, Expr> {
     node(t, ExprKind::Then(list, hops), span)
 }
 
-fn said_already<'a>(t: Tokens<'a>, d: Span, side: Side) -> Res<'a, Expr> {
+fn said_already(t: Tokens<'_>, d: Span, side: Side) -> Res<'_, Expr> {
     let diagnostic = Diagnostic::new(Code::Direction, t.cx.file, d, "`then` says the direction already")
         .label(format!("leave out the `{}` behind this", side.text()))
         .help("write `A then B within 1s`; brackets make a group of its own: `A then (B and C within 1s after)`");
