@@ -12,3 +12,4 @@ pub mod simulate;
 pub mod source;
 pub mod trace;
 pub mod unit;
+pub mod view;

@@ -45,6 +45,7 @@ fn help_reads_well() {
     for command in [
         "",
         "analyze",
+        "explain",
         "rules",
         "query",
         "rules list",

@@ -9,11 +9,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each module with its height. Equal heights must not use each other, unless listed below.
-const ORDER: [(&str, u32); 11] = [
+const ORDER: [(&str, u32); 12] = [
     ("source", 0),
     ("unit", 0),
     ("diagnosis", 10),
     ("trace", 10),
+    ("view", 15),
     ("simulate", 20),
     ("lang", 30),
     ("fixture", 40),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, Instant as Clock};
 
@@ -15,8 +15,9 @@ use super::failure::Failure;
 use super::time::Instant;
 use super::{Outcome, sources};
 use crate::diagnosis::{Analysis, Severity, Status};
-use crate::report::{Problem, ProblemKind, Report, json, markdown, ndjson, table};
+use crate::report::{Problem, ProblemKind, Report, github, json, junit, markdown, ndjson, sarif, table};
 use crate::unit::Interval;
+use crate::view::ProcessProfile;
 
 /// Reading for longer than this shows how far it is.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -26,30 +27,30 @@ pub(super) fn run(args: &AnalyzeArgs, console: &mut Console) -> Result<Outcome, 
     let request = Request {
         traces: &args.traces,
         pid: args.pid,
-        from: args.last.map_or(args.from, |d| Some(Instant::BeforeEnd(d.0))),
-        to: args.to,
+        from: args.time.from(),
+        to: args.time.to(),
         threads: args.threads,
         progress: console.watched() && !args.quiet,
     };
     let judged = judge(&rules, &request, console)?;
     let text = render(args, &judged, console);
-    match &args.output {
+    deliver(args.output.as_deref(), &text, console)?;
+    Ok(judged.outcome(args.fail_on, args.strict))
+}
+
+/// Writes a report to its file, or to standard output.
+pub(super) fn deliver(file: Option<&Path>, text: &str, console: &mut Console) -> Result<(), Failure> {
+    match file {
         Some(path) => fs::write(path, text).map_err(|source| Failure::Write {
-            path: path.clone(),
+            path: path.to_owned(),
             source,
-        })?,
-        None => console.out(&text)?,
+        }),
+        None => console.out(text),
     }
-    Ok(outcome(args.fail_on, args.strict, &judged))
 }
 
 fn render(args: &AnalyzeArgs, judged: &Judged, console: &Console) -> String {
-    let report = Report {
-        analysis: &judged.analysis,
-        problems: &judged.problems,
-        window: judged.window,
-        version: env!("CARGO_PKG_VERSION"),
-    };
+    let report = judged.report();
     match args.format {
         Format::Table => {
             let mut options = console.layout(args.output.is_some());
@@ -60,24 +61,9 @@ fn render(args: &AnalyzeArgs, judged: &Judged, console: &Console) -> String {
         Format::Json => json::render(&report),
         Format::Ndjson => ndjson::render(&report),
         Format::Markdown => markdown::render(&report, args.top),
-    }
-}
-
-/// A part that could not be served outweighs what was found in the rest, and that outweighs what
-/// could not be judged. Every diagnosis counts, also one that another explains: `--fail-on` asks
-/// how bad it is, not why.
-fn outcome(fail_on: Option<Severity>, strict: bool, judged: &Judged) -> Outcome {
-    let analysis = &judged.analysis;
-    let severe = |level| analysis.diagnoses.iter().any(|d| d.severity >= level);
-    let unjudged = |status| matches!(status, Status::Unknown | Status::NotApplicable);
-    if !judged.problems.is_empty() {
-        Outcome::Partial
-    } else if fail_on.is_some_and(severe) {
-        Outcome::Found
-    } else if strict && analysis.rules.iter().any(|r| unjudged(r.status)) {
-        Outcome::Unjudged
-    } else {
-        Outcome::Fine
+        Format::Sarif => sarif::render(&report),
+        Format::Junit => junit::render(&report, args.fail_on.unwrap_or(Severity::Low)),
+        Format::Github => github::render(&report),
     }
 }
 
@@ -96,6 +82,44 @@ pub(super) struct Judged {
     pub(super) analysis: Analysis,
     pub(super) problems: Vec<Problem>,
     pub(super) window: Option<Interval>,
+    /// What every process did, where that was asked for.
+    pub(super) profiles: Vec<ProcessProfile>,
+}
+
+impl Judged {
+    /// As a report shows it.
+    pub(super) fn report(&self) -> Report<'_> {
+        Report {
+            analysis: &self.analysis,
+            problems: &self.problems,
+            window: self.window,
+            version: env!("CARGO_PKG_VERSION"),
+        }
+    }
+
+    /// A part that could not be served outweighs what was found in the rest, and that outweighs what
+    /// could not be judged. Every diagnosis counts, also one that another explains: `--fail-on` asks
+    /// how bad it is, not why.
+    pub(super) fn outcome(&self, fail_on: Option<Severity>, strict: bool) -> Outcome {
+        let severe = |level| self.analysis.diagnoses.iter().any(|d| d.severity >= level);
+        let unjudged = |status| matches!(status, Status::Unknown | Status::NotApplicable);
+        if !self.problems.is_empty() {
+            Outcome::Partial
+        } else if fail_on.is_some_and(severe) {
+            Outcome::Found
+        } else if strict && self.analysis.rules.iter().any(|r| unjudged(r.status)) {
+            Outcome::Unjudged
+        } else {
+            Outcome::Fine
+        }
+    }
+}
+
+/// What is wanted beside the verdicts.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Extras {
+    /// Profiles of all processes.
+    pub(super) profiles: bool,
 }
 
 /// Compiles the rules asked for and shows every error in them. Rules without errors still run; a
@@ -132,6 +156,16 @@ pub(super) fn look(console: &Console) -> Look {
 
 /// Reads and judges.
 pub(super) fn judge(rules: &Rules, request: &Request<'_>, console: &mut Console) -> Result<Judged, Failure> {
+    judge_with(rules, request, Extras::default(), console)
+}
+
+/// Reads and judges, and looks at more than the verdicts.
+pub(super) fn judge_with(
+    rules: &Rules,
+    request: &Request<'_>,
+    extras: Extras,
+    console: &mut Console,
+) -> Result<Judged, Failure> {
     let mut problems = rule_problems(rules);
     for p in &problems {
         console.say(Kind::Error, &format!("{}: {}", p.path, p.message));
@@ -143,6 +177,7 @@ pub(super) fn judge(rules: &Rules, request: &Request<'_>, console: &mut Console)
     let tell = |done, all| progress.tell(done, all);
     let read = ReadRequest {
         program: &rules.program,
+        all_ops: extras.profiles,
         from: request.from,
         to: request.to,
         threads: request.threads,
@@ -165,6 +200,11 @@ pub(super) fn judge(rules: &Rules, request: &Request<'_>, console: &mut Console)
     Ok(Judged {
         analysis: engine::analyze(&rules.program, &trace, request.pid, request.threads),
         window: engine::window(&trace, &read),
+        profiles: if extras.profiles {
+            engine::profile(&trace, request.pid, request.threads)
+        } else {
+            Vec::new()
+        },
         problems,
     })
 }
@@ -297,6 +337,7 @@ mod tests {
             },
             problems: Vec::new(),
             window: None,
+            profiles: Vec::new(),
         }
     }
 
@@ -304,17 +345,17 @@ mod tests {
     fn what_was_found_decides_only_when_asked_for() {
         let low_explains_high = || vec![diagnosis(Severity::Low, None), diagnosis(Severity::High, Some(0))];
         let found = judged(low_explains_high(), Status::Fired);
-        assert_eq!(outcome(None, false, &found), Outcome::Fine);
-        assert_eq!(outcome(Some(Severity::High), false, &found), Outcome::Found);
-        assert_eq!(outcome(Some(Severity::Critical), false, &found), Outcome::Fine);
+        assert_eq!(found.outcome(None, false), Outcome::Fine);
+        assert_eq!(found.outcome(Some(Severity::High), false), Outcome::Found);
+        assert_eq!(found.outcome(Some(Severity::Critical), false), Outcome::Fine);
         let unknown = judged(low_explains_high(), Status::Unknown);
-        assert_eq!(outcome(None, true, &unknown), Outcome::Unjudged);
-        assert_eq!(outcome(None, false, &unknown), Outcome::Fine);
-        assert_eq!(outcome(Some(Severity::Low), true, &unknown), Outcome::Found);
+        assert_eq!(unknown.outcome(None, true), Outcome::Unjudged);
+        assert_eq!(unknown.outcome(None, false), Outcome::Fine);
+        assert_eq!(unknown.outcome(Some(Severity::Low), true), Outcome::Found);
         let skipped = judged(Vec::new(), Status::NotApplicable);
-        assert_eq!(outcome(None, true, &skipped), Outcome::Unjudged);
+        assert_eq!(skipped.outcome(None, true), Outcome::Unjudged);
         let quiet = judged(Vec::new(), Status::Quiet);
-        assert_eq!(outcome(Some(Severity::Info), true, &quiet), Outcome::Fine);
+        assert_eq!(quiet.outcome(Some(Severity::Info), true), Outcome::Fine);
     }
 
     #[test]
@@ -325,6 +366,6 @@ mod tests {
             path: "t.db".to_owned(),
             message: "truncated".to_owned(),
         });
-        assert_eq!(outcome(Some(Severity::Low), true, &found), Outcome::Partial);
+        assert_eq!(found.outcome(Some(Severity::Low), true), Outcome::Partial);
     }
 }

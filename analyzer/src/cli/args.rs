@@ -5,8 +5,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
+use super::explain::ExplainArgs;
 use super::rules::RulesCommand;
-use super::time::{Duration, Instant};
+use super::time::TimeArgs;
 use crate::diagnosis::Severity;
 
 /// Finds, and proves from a stored trace, why a GPU server is slow.
@@ -39,6 +40,8 @@ pub(super) enum ColorChoice {
 pub(super) enum Command {
     /// Judge traces by rules and report what is wrong
     Analyze(Box<AnalyzeArgs>),
+    /// Tell what happened: causal chains, per-process statistics, stored verdicts
+    Explain(Box<ExplainArgs>),
     /// Ask a trace a question in SQL, for reading only
     Query(super::query::QueryArgs),
     /// List, check, test and explain rules
@@ -60,8 +63,12 @@ pub(super) enum Command {
         #[command(subcommand)]
         command: GoldenCommand,
     },
-    /// Print the JSON Schema of the JSON report
-    Schema,
+    /// Print the JSON Schema of a JSON report
+    Schema {
+        /// The command that writes the report
+        #[arg(value_enum, default_value_t = SchemaOf::Analyze, value_name = "COMMAND")]
+        of: SchemaOf,
+    },
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -83,7 +90,7 @@ pub(super) struct AnalyzeArgs {
     pub(super) traces: Vec<PathBuf>,
     #[command(flatten)]
     pub(super) rules: RuleArgs,
-    /// Text for people, one JSON document, a JSON object a line, or Markdown
+    /// How to report
     #[arg(long, value_enum, default_value_t = Format::Table)]
     pub(super) format: Format,
     /// Write the report to a file instead of standard output
@@ -101,15 +108,8 @@ pub(super) struct AnalyzeArgs {
     /// Judge this process only
     #[arg(long, value_name = "PID")]
     pub(super) pid: Option<i64>,
-    /// Judge from here on
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
-    pub(super) from: Option<Instant>,
-    /// Judge up to here
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
-    pub(super) to: Option<Instant>,
-    /// Judge the last part, counted back from the end of the trace
-    #[arg(long, value_name = "DURATION", conflicts_with_all = ["from", "to"])]
-    pub(super) last: Option<Duration>,
+    #[command(flatten)]
+    pub(super) time: TimeArgs,
     /// Threads to use; 0 is one for each core. The report is the same for any number
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(super) threads: usize,
@@ -144,10 +144,27 @@ pub(super) struct RuleArgs {
 /// How to report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Format {
+    /// Text for people
     Table,
+    /// One JSON document (see `ingero schema`)
     Json,
+    /// A JSON object a line
     Ndjson,
+    /// Markdown, for issues and chats
     Markdown,
+    /// SARIF 2.1.0, for code scanning
+    Sarif,
+    /// JUnit XML: a test case for each rule
+    Junit,
+    /// Annotations of GitHub Actions
+    Github,
+}
+
+/// Commands whose JSON has a schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum SchemaOf {
+    Analyze,
+    Explain,
 }
 
 #[derive(Debug, Args)]

@@ -6,13 +6,17 @@ use std::path::Path;
 use clap::CommandFactory as _;
 
 use super::Outcome;
-use super::args::Cli;
+use super::args::{Cli, SchemaOf};
 use super::console::Console;
 use super::failure::Failure;
-use crate::report::json;
+use crate::report::{explain, json};
 
-pub(super) fn schema(console: &mut Console) -> Result<Outcome, Failure> {
-    console.out(&json::schema())?;
+pub(super) fn schema(of: SchemaOf, console: &mut Console) -> Result<Outcome, Failure> {
+    let schema = match of {
+        SchemaOf::Analyze => json::schema(),
+        SchemaOf::Explain => explain::json::schema(),
+    };
+    console.out(&schema)?;
     Ok(Outcome::Fine)
 }
 

@@ -14,9 +14,11 @@ use crate::plan;
 use crate::report;
 use crate::simulate;
 use crate::source::SourceFile;
+use crate::trace::catalogue::Op;
 use crate::trace::query::{QueryError, Session};
 use crate::trace::{self, Edge, ReadOptions, Trace, TraceError, WindowSpec};
 use crate::unit::Interval;
+use crate::view::ProcessProfile;
 
 /// Compiled rules and what is wrong with their texts.
 #[derive(Debug, Default)]
@@ -96,6 +98,8 @@ pub(super) fn format(source: &SourceFile, look: Look) -> Result<String, Vec<Stri
 pub(super) struct ReadRequest<'a> {
     /// The rules that will run.
     pub(super) program: &'a Program,
+    /// Also every operation that no rule needs.
+    pub(super) all_ops: bool,
     /// From here on.
     pub(super) from: Option<Instant>,
     /// Up to here.
@@ -128,8 +132,12 @@ pub(super) fn read(paths: &[PathBuf], request: &ReadRequest<'_>) -> (Option<Trac
         from: request.from.map(edge),
         to: request.to.map(edge),
     };
+    let mut needs = plan::needs(request.program);
+    if request.all_ops {
+        Op::all().for_each(|o| needs.add(o));
+    }
     let options = ReadOptions {
-        needs: plan::needs(request.program),
+        needs,
         window: (request.from.is_some() || request.to.is_some()).then_some(window),
         threads: request.threads,
         progress: request.progress,
@@ -151,11 +159,19 @@ fn problem(error: &TraceError) -> TraceProblem {
 
 /// Judges a trace on that many threads, 0 being one for each core.
 pub(super) fn analyze(program: &Program, trace: &Trace, pid: Option<i64>, threads: usize) -> Analysis {
-    let judge = || eval::analyze(program, trace, eval::Options { pid });
-    // Without a pool of its own (no more threads can be started) the current thread does all.
+    on_threads(threads, || eval::analyze(program, trace, eval::Options { pid }))
+}
+
+/// What every process did.
+pub(super) fn profile(trace: &Trace, pid: Option<i64>, threads: usize) -> Vec<ProcessProfile> {
+    on_threads(threads, || eval::profile(trace, pid))
+}
+
+/// Runs on a pool of its own. Without one (no more threads can be started) the current thread does all.
+fn on_threads<T: Send>(threads: usize, job: impl FnOnce() -> T + Send) -> T {
     match rayon::ThreadPoolBuilder::new().num_threads(threads).build() {
-        Ok(pool) => pool.install(judge),
-        Err(_) => judge(),
+        Ok(pool) => pool.install(job),
+        Err(_) => job(),
     }
 }
 

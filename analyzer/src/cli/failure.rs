@@ -57,6 +57,12 @@ pub(super) enum Failure {
     /// No trace could be read.
     #[error("no trace could be read")]
     NoTrace,
+    /// `--pid` names nobody.
+    #[error("no process {pid} did anything in this trace")]
+    NoSuchProcess {
+        /// As given.
+        pid: i64,
+    },
     /// Nothing of that name.
     #[error("there is no rule {name}")]
     NoSuchRule {
@@ -108,6 +114,7 @@ impl Failure {
             Self::NoSuchRules { packs, .. } => Some(format!("built-in packs: {}", packs.join(", "))),
             Self::NoSuchRule { near, .. } if near.is_empty() => Some("`ingero rules list` names them all".to_owned()),
             Self::NoSuchRule { near, .. } => Some(format!("did you mean {}?", near.join(" or "))),
+            Self::NoSuchProcess { .. } => Some("`ingero explain --per-process` without --pid lists them".to_owned()),
             Self::SameGolden { .. } => Some("keep them in different folders, or rename one".to_owned()),
             Self::NoRecorder => Some(
                 "it is a program of its own that runs as root on the GPU host: install it beside `ingero`; a recorded \

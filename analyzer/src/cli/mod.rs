@@ -10,6 +10,7 @@ mod builtin;
 mod console;
 mod docs;
 mod engine;
+mod explain;
 mod failure;
 mod golden;
 mod query;
@@ -98,6 +99,7 @@ fn usage(problem: &clap::Error) -> u8 {
 fn dispatch(cli: &Cli, console: &mut Console) -> Result<Outcome, Failure> {
     match &cli.command {
         Command::Analyze(args) => analyze::run(args, console),
+        Command::Explain(args) => explain::run(args, console),
         Command::Rules { command } => rules::run(command, console),
         Command::Simulate(args) => simulate::run(args, console),
         Command::Golden { command } => match command {
@@ -106,7 +108,7 @@ fn dispatch(cli: &Cli, console: &mut Console) -> Result<Outcome, Failure> {
         },
         Command::Query(args) => query::run(args, console),
         Command::Record { args } => record::run(args),
-        Command::Schema => docs::schema(console),
+        Command::Schema { of } => docs::schema(*of, console),
         Command::Completions { shell } => docs::completions(*shell, console),
         Command::Man { dir } => docs::man(dir.as_deref(), console),
     }

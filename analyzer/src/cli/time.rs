@@ -2,6 +2,8 @@
 
 use std::str::FromStr;
 
+use clap::Args;
+
 use crate::unit::{MS, SEC, US, days_from_civil};
 
 /// A point of a trace.
@@ -18,6 +20,43 @@ pub(super) enum Instant {
 /// A length of time, positive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Duration(pub(super) i64);
+
+/// Which part of a trace.
+#[derive(Clone, Debug, Default, Args)]
+pub(super) struct TimeArgs {
+    /// Judge from here on
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    from: Option<Instant>,
+    /// Judge up to here
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    to: Option<Instant>,
+    /// Judge the last part, counted back from the end of the trace
+    #[arg(long, value_name = "DURATION", conflicts_with_all = ["from", "to"])]
+    last: Option<Duration>,
+    /// Judge from here on; a mere duration counts back from the end of the trace
+    #[arg(long, value_name = "TIME|DURATION", allow_hyphen_values = true, value_parser = since, conflicts_with_all = ["from", "last"])]
+    since: Option<Instant>,
+}
+
+impl TimeArgs {
+    /// The first instant; none: from the start of the trace.
+    pub(super) fn from(&self) -> Option<Instant> {
+        let last = self.last.map(|d| Instant::BeforeEnd(d.0));
+        last.or(self.since).or(self.from)
+    }
+
+    /// The last instant; none: to the end of the trace.
+    pub(super) fn to(&self) -> Option<Instant> {
+        self.to
+    }
+}
+
+fn since(text: &str) -> Result<Instant, String> {
+    match text.parse::<Duration>() {
+        Ok(d) => Ok(Instant::BeforeEnd(d.0)),
+        Err(_) => text.parse(),
+    }
+}
 
 const WRONG_INSTANT: &str =
     "write an instant (2026-04-02T04:38:10Z), an offset from the start (+5s) or one from the end (-10s)";
@@ -164,6 +203,14 @@ fn number_parts<const N: usize>(text: &str, between: char) -> Option<[i64; N]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn since_counts_back_from_the_end() {
+        assert_eq!(since("5m"), Ok(Instant::BeforeEnd(300 * SEC)));
+        assert_eq!(since("+5s"), Ok(Instant::AfterStart(5 * SEC)));
+        assert_eq!(since("1970-01-01T00:00:02Z"), Ok(Instant::At(2 * SEC)));
+        assert!(since("soon").is_err());
+    }
 
     fn instant(text: &str) -> Result<Instant, String> {
         text.parse()

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use rayon::prelude::*;
 
-use super::{Engine, Names, Options, Prepared, analyze, condition_metrics, fold, select, selectors};
+use super::{Engine, Options, Prepared, analyze, condition_metrics, fold, select, selectors};
 use crate::diagnosis::{Diagnosis, RuleResult, Status};
 use crate::fixture;
 use crate::lang;
@@ -194,16 +194,7 @@ fn check(d: &Diagnosis, (field, op, literal): &(String, CmpOp, Literal)) -> Resu
 pub fn why(program: &Program, rule: &Rule, trace: &Trace) -> String {
     let sels = selectors(program);
     let prepared = Prepared::new(trace, &sels);
-    let mut engine = Engine {
-        trace,
-        program,
-        prepared: &prepared,
-        names: Names::new(trace),
-        cache: std::sync::Mutex::default(),
-        stints: std::sync::Mutex::default(),
-        values: vec![rustc_hash::FxHashMap::default(); program.metrics.len()],
-        pid: None,
-    };
+    let mut engine = Engine::new(program, trace, &prepared, None);
     let ids: Vec<MetricId> = condition_metrics(program);
     engine.compute(&ids);
     let mut out = String::new();

@@ -6,6 +6,7 @@
 
 mod cond;
 mod derive;
+mod draw;
 mod fold;
 pub mod harness;
 mod join;
@@ -14,6 +15,7 @@ mod logic;
 mod metric;
 mod order;
 mod outcome;
+mod profile;
 mod rank;
 mod select;
 mod stored;
@@ -30,9 +32,12 @@ use crate::plan;
 use crate::trace::catalogue::{Field, Key, Op};
 use crate::trace::{ThreadIdx, Trace};
 use crate::unit::Num;
+use crate::view::Drawing;
 use key::{KeyVal, Names};
 use metric::Cell;
 use select::Groups;
+
+pub use profile::profile;
 
 /// How to judge.
 #[derive(Clone, Copy, Debug, Default)]
@@ -77,31 +82,53 @@ struct Engine<'t> {
 pub fn analyze(program: &Program, trace: &Trace, options: Options) -> Analysis {
     let selectors = selectors(program);
     let prepared = Prepared::new(trace, &selectors);
-    let mut engine = Engine {
-        trace,
-        program,
-        prepared: &prepared,
-        names: Names::new(trace),
-        cache: Mutex::default(),
-        stints: Mutex::default(),
-        values: vec![FxHashMap::default(); program.metrics.len()],
-        pid: options.pid,
-    };
-    // Metrics that only severities and messages name are computed for the keys that fire.
-    engine.compute(&condition_metrics(program));
-    let judged: Vec<outcome::Outcome> = program.rules.par_iter().map(|r| engine.outcome(r)).collect();
-    let mut analysis = Analysis {
-        traces: outcome::summaries(&engine),
-        ..Analysis::default()
-    };
-    for o in judged {
-        analysis.rules.push(o.result);
-        analysis.near_misses.extend(o.near);
-        analysis.diagnoses.extend(o.diagnoses);
+    let mut engine = Engine::new(program, trace, &prepared, options.pid);
+    engine.judge_all()
+}
+
+/// As [`analyze`], and draws the first `most` diagnoses and what the trace covers.
+pub fn analyze_and_draw(program: &Program, trace: &Trace, options: Options, most: usize) -> (Analysis, Drawing) {
+    let selectors = selectors(program);
+    let prepared = Prepared::new(trace, &selectors);
+    let mut engine = Engine::new(program, trace, &prepared, options.pid);
+    let analysis = engine.judge_all();
+    let drawing = draw::draw(&engine, &analysis, most);
+    (analysis, drawing)
+}
+
+impl<'t> Engine<'t> {
+    fn new(program: &'t Program, trace: &'t Trace, prepared: &'t Prepared, pid: Option<i64>) -> Self {
+        Self {
+            trace,
+            program,
+            prepared,
+            names: Names::new(trace),
+            cache: Mutex::default(),
+            stints: Mutex::default(),
+            values: vec![FxHashMap::default(); program.metrics.len()],
+            pid,
+        }
     }
-    rank::rank(program, &mut analysis);
-    analysis.stored = stored::compare(&engine, &analysis.diagnoses);
-    analysis
+
+    fn judge_all(&mut self) -> Analysis {
+        let program = self.program;
+        // Metrics that only severities and messages name are computed for the keys that fire.
+        self.compute(&condition_metrics(program));
+        let engine = &*self;
+        let judged: Vec<outcome::Outcome> = program.rules.par_iter().map(|r| engine.outcome(r)).collect();
+        let mut analysis = Analysis {
+            traces: outcome::summaries(engine),
+            ..Analysis::default()
+        };
+        for o in judged {
+            analysis.rules.push(o.result);
+            analysis.near_misses.extend(o.near);
+            analysis.diagnoses.extend(o.diagnoses);
+        }
+        rank::rank(program, &mut analysis);
+        analysis.stored = stored::compare(engine, &analysis.diagnoses);
+        analysis
+    }
 }
 
 impl Prepared {

@@ -706,7 +706,7 @@ impl<'t> Engine<'t> {
         self.trace.files.first().map_or(0, |f| f.first_row)
     }
 
-    fn detail(&self, lane: &Lane, i: usize) -> String {
+    pub(super) fn detail(&self, lane: &Lane, i: usize) -> String {
         let mut out: Vec<String> = Vec::new();
         if let Some(name) = lane.name.get(i).filter(|n| !n.is_empty()) {
             out.push(name.clone());
@@ -963,7 +963,7 @@ impl<'t> Engine<'t> {
 }
 
 /// A selection in short.
-fn words_of_sel(sel: &Selector) -> String {
+pub(super) fn words_of_sel(sel: &Selector) -> String {
     let base = match &sel.base {
         Base::State(s) => format!("sched.{}", s.name()),
         Base::Gap(inner) => format!("gap({})", inner.source.name()),

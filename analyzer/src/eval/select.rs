@@ -749,7 +749,7 @@ impl<'t> Engine<'t> {
 
     /// Whether the segment cuts a bucket in the middle of what the process did, rather than before
     /// its first or after its last event.
-    fn bucket_is_cut(&self, p: ProcIdx, bucket: Interval, segment: Interval) -> bool {
+    pub(super) fn bucket_is_cut(&self, p: ProcIdx, bucket: Interval, segment: Interval) -> bool {
         let alive = self.trace.process(p).alive;
         let used = Interval::new(bucket.start.max(alive.start), bucket.end.min(alive.end));
         !(segment.start <= used.start && used.end <= segment.end)
@@ -1023,7 +1023,7 @@ fn holds(n: i128, op: CmpOp) -> bool {
     }
 }
 
-fn constant(v: &Value, thresholds: &Thresholds) -> Option<Num> {
+pub(super) fn constant(v: &Value, thresholds: &Thresholds) -> Option<Num> {
     match v {
         Value::Num(n) => Some(*n),
         Value::Metric(id) => thresholds.get(id).copied().flatten(),

@@ -368,7 +368,7 @@ pub fn schema() -> String {
     text
 }
 
-fn pretty(value: &impl Serialize) -> String {
+pub(super) fn pretty(value: &impl Serialize) -> String {
     serde_json::to_string_pretty(value).expect("plain data: string keys, no failing Serialize")
 }
 
@@ -401,7 +401,7 @@ fn number(n: Num, dim: Dim) -> Number {
     }
 }
 
-fn quantity(value: model::Measured, dim: Dim) -> Option<Quantity> {
+pub(super) fn quantity(value: model::Measured, dim: Dim) -> Option<Quantity> {
     match value {
         model::Measured::Exact(n) => Some(match number(n, dim) {
             Number::Integer(i) => Quantity::Integer(i),
@@ -574,20 +574,22 @@ impl From<&model::Evidence> for JsonEvidence {
             threshold: e.threshold.and_then(|t| quantity(t, e.dim)),
             samples: e.samples,
             n_witnesses: e.n_witnesses,
-            witnesses: e
-                .witnesses
-                .iter()
-                .map(|w| JsonWitness {
-                    layer: w.layer.to_owned(),
-                    start_ns: w.when.start,
-                    dur_ns: w.when.len(),
-                    tid: w.tid,
-                    thread: w.thread.clone(),
-                    op: w.op.clone(),
-                    detail: w.detail.clone(),
-                    row: w.row,
-                })
-                .collect(),
+            witnesses: e.witnesses.iter().map(JsonWitness::from).collect(),
+        }
+    }
+}
+
+impl From<&model::Witness> for JsonWitness {
+    fn from(w: &model::Witness) -> Self {
+        Self {
+            layer: w.layer.to_owned(),
+            start_ns: w.when.start,
+            dur_ns: w.when.len(),
+            tid: w.tid,
+            thread: w.thread.clone(),
+            op: w.op.clone(),
+            detail: w.detail.clone(),
+            row: w.row,
         }
     }
 }

@@ -28,7 +28,7 @@ pub fn render(report: &Report<'_>, top: usize) -> String {
     }
     line(&escape(&words::checked(a)));
     line("");
-    let primaries: Vec<&Diagnosis> = a.diagnoses.iter().filter(|d| d.explained_by.is_none()).collect();
+    let primaries = words::primaries(a);
     let shown = &primaries[..primaries.len().min(top)];
     if primaries.is_empty() {
         let quiet: Vec<String> = a
@@ -46,7 +46,7 @@ pub fn render(report: &Report<'_>, top: usize) -> String {
         line("|--:|---|---|---|--:|--:|--:|");
         for d in shown {
             line(&row(d, "", with_node));
-            for child in explained(a, d, 0) {
+            for (_, child) in words::effects(a, d) {
                 line(&row(child, "↳ ", with_node));
             }
         }
@@ -64,19 +64,6 @@ pub fn render(report: &Report<'_>, top: usize) -> String {
         finding(d, a, zero, with_node, &mut line);
     }
     tail(report, zero, with_node, &mut line);
-    out
-}
-
-/// All findings folded under this one, in the order of a walk; the depth is bounded, should a
-/// model have a cycle.
-fn explained<'a>(a: &'a Analysis, d: &'a Diagnosis, depth: usize) -> Vec<&'a Diagnosis> {
-    let mut out = Vec::new();
-    if depth < 8 {
-        for child in d.explains.iter().filter_map(|i| a.diagnoses.get(*i)) {
-            out.push(child);
-            out.extend(explained(a, child, depth + 1));
-        }
-    }
     out
 }
 
@@ -132,7 +119,7 @@ fn finding(d: &Diagnosis, a: &Analysis, zero: i64, with_node: bool, line: &mut i
     for fix in &d.fixes {
         line(&format!("- **Fix**: {}", escape(fix)));
     }
-    for child in explained(a, d, 0) {
+    for (_, child) in words::effects(a, d) {
         line(&format!(
             "- **Explains** {} {} ({}, {} sure): {}",
             words::level(child.severity),

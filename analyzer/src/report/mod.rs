@@ -2,12 +2,16 @@
 //!
 //! Nothing here computes: every number comes from the model. Equal models give equal bytes.
 
+pub mod explain;
 pub mod facts;
+pub mod github;
 pub mod json;
+pub mod junit;
 pub mod markdown;
 pub mod ndjson;
 mod paint;
 pub mod rows;
+pub mod sarif;
 pub mod table;
 mod words;
 

@@ -249,6 +249,33 @@ fn is_unit(word: &str) -> bool {
     UNITS.contains(&word.trim_end_matches([',', ';', '.', ':', ')']))
 }
 
+/// Pads to a width, or cuts with an ellipsis.
+pub(super) fn fit(text: &str, width: usize, right: bool) -> String {
+    let have = text.width();
+    if have > width {
+        let ascii = text.is_ascii();
+        let keep = width.saturating_sub(1);
+        let (mut out, mut used) = (String::new(), 0);
+        for c in text.chars() {
+            let w = c.width().unwrap_or(0);
+            if used + w > keep {
+                break;
+            }
+            out.push(c);
+            used += w;
+        }
+        out.push(if ascii { '~' } else { '…' });
+        out.push_str(&" ".repeat(width - used - 1));
+        return out;
+    }
+    let pad = " ".repeat(width - have);
+    if right {
+        format!("{pad}{text}")
+    } else {
+        format!("{text}{pad}")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

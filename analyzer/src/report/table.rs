@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, LineStyle, Table, TableStyle};
 use unicode_width::UnicodeWidthStr;
 
-use super::paint::{Page, Piece, Style};
+use super::paint::{Page, Piece, Style, fit};
 use super::{MIN_WIDTH, ProblemKind, Report, TextOptions, words};
 use crate::diagnosis::{Diagnosis, Severity, Status};
 use crate::unit::show_dur;
@@ -577,31 +577,4 @@ fn summary_pieces(line: &str, columns: Option<[usize; 3]>) -> Vec<(String, Style
         (what, Style::Strong),
         (chars.collect(), Style::Plain),
     ]
-}
-
-/// Pads to a width, or cuts with an ellipsis.
-fn fit(text: &str, width: usize, right: bool) -> String {
-    let have = text.width();
-    if have > width {
-        let ascii = text.is_ascii();
-        let keep = width.saturating_sub(1);
-        let (mut out, mut used) = (String::new(), 0);
-        for c in text.chars() {
-            let w = unicode_width::UnicodeWidthChar::width(c).unwrap_or(0);
-            if used + w > keep {
-                break;
-            }
-            out.push(c);
-            used += w;
-        }
-        out.push(if ascii { '~' } else { '…' });
-        out.push_str(&" ".repeat(width - used - 1));
-        return out;
-    }
-    let pad = " ".repeat(width - have);
-    if right {
-        format!("{pad}{text}")
-    } else {
-        format!("{text}{pad}")
-    }
 }

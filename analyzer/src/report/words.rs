@@ -122,6 +122,39 @@ pub(super) fn measured(value: Measured, dim: Dim, style: Style) -> String {
     }
 }
 
+/// As [`measured`], short enough for a column: `356 ms`, `≥ 1 ms`, `1 ms…2 ms`, `?`.
+pub(super) fn bound(value: Measured, dim: Dim) -> String {
+    let one = |n| show(n, dim, Style::Auto);
+    match value {
+        Measured::Exact(n) => one(n),
+        Measured::Between(Some(a), Some(b)) if a > Num::ZERO => format!("{}…{}", one(a), one(b)),
+        Measured::Between(_, Some(b)) => format!("≤ {}", one(b)),
+        Measured::Between(Some(a), None) if a > Num::ZERO => format!("≥ {}", one(a)),
+        Measured::Between(_, None) | Measured::Unknown => "?".to_owned(),
+    }
+}
+
+/// All findings folded under one, in the order of a walk, with their depth from 0. The depth is
+/// bounded, should a model have a cycle.
+pub(super) fn effects<'a>(analysis: &'a Analysis, d: &'a Diagnosis) -> Vec<(usize, &'a Diagnosis)> {
+    fn walk<'a>(analysis: &'a Analysis, d: &'a Diagnosis, depth: usize, out: &mut Vec<(usize, &'a Diagnosis)>) {
+        if depth < 8 {
+            for child in d.explains.iter().filter_map(|i| analysis.diagnoses.get(*i)) {
+                out.push((depth, child));
+                walk(analysis, child, depth + 1, out);
+            }
+        }
+    }
+    let mut out = Vec::new();
+    walk(analysis, d, 0, &mut out);
+    out
+}
+
+/// Those that no other finding explains.
+pub(super) fn primaries(analysis: &Analysis) -> Vec<&Diagnosis> {
+    analysis.diagnoses.iter().filter(|d| d.explained_by.is_none()).collect()
+}
+
 /// What was measured: `444 µs > 210 µs`; what exists is counted instead.
 pub(super) fn values(e: &Evidence) -> String {
     let value = measured(e.value, e.dim, e.style);
@@ -159,12 +192,15 @@ pub(super) fn evidence(e: &Evidence) -> String {
 
 /// The witnesses of all conjuncts by time, each once, with their layers.
 pub(super) fn timeline(d: &Diagnosis) -> Vec<(&'static str, &Witness)> {
+    timeline_of(&[d])
+}
+
+/// The witnesses of several diagnoses by time, each once, with their layers.
+pub(super) fn timeline_of<'a>(diagnoses: &[&'a Diagnosis]) -> Vec<(&'static str, &'a Witness)> {
     let mut rows: Vec<(&'static str, &Witness)> = Vec::new();
-    for e in &d.evidence {
-        for w in &e.witnesses {
-            if !rows.iter().any(|(_, seen)| *seen == w) {
-                rows.push((w.layer, w));
-            }
+    for w in diagnoses.iter().flat_map(|d| &d.evidence).flat_map(|e| &e.witnesses) {
+        if !rows.iter().any(|(_, seen)| *seen == w) {
+            rows.push((w.layer, w));
         }
     }
     // A stint whose whole length is of one kind needs to be said once, by its kind.

@@ -15,7 +15,7 @@ use crate::unit::{Interval, Num};
 
 impl<'t> Engine<'t> {
     /// Several statistics of one selection and key; `stats` with the samples that each needs.
-    pub(super) fn stats(
+    pub(in crate::eval) fn stats(
         &self,
         sel: &Selector,
         key: KeyVal,

@@ -1,0 +1,46 @@
+//! What people and their tools look at: `explain`, the formats for CI, the page, the demo.
+#![allow(clippy::unwrap_used, reason = "tests may unwrap")]
+
+mod report_model;
+
+#[path = "views/ci.rs"]
+mod ci;
+#[path = "views/explain.rs"]
+mod explain;
+
+use std::path::{Path, PathBuf};
+
+use assert_cmd::Command;
+use ingero::diagnosis::Analysis;
+use ingero::report::Report;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// The program, run at the root of the repository.
+fn ingero(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ingero"));
+    command
+        .current_dir(root())
+        .args(args)
+        .env_remove("COLUMNS")
+        .env_remove("NO_COLOR")
+        .env("LC_ALL", "C.UTF-8");
+    command
+}
+
+/// Standard output of a run that succeeds.
+fn stdout(command: &mut Command) -> String {
+    let out = command.assert().success().get_output().stdout.clone();
+    String::from_utf8(out).unwrap()
+}
+
+fn report(analysis: &Analysis) -> Report<'_> {
+    Report {
+        analysis,
+        problems: &[],
+        window: None,
+        version: "test",
+    }
+}
