@@ -13,6 +13,7 @@ mod engine;
 mod explain;
 mod failure;
 mod golden;
+mod lsp;
 mod query;
 mod record;
 mod rules;

@@ -74,6 +74,8 @@ pub struct Rule {
     pub excepts: Vec<(String, Cond)>,
     /// What was filled in because the rule does not say it, in words, for `explain`.
     pub defaults: Vec<String>,
+    /// Bare statistics, and what each is read as: `p50` as `cuda.launch.p50`.
+    pub inherited: Vec<(Span, String)>,
 }
 
 /// A condition. Truth has three values.

@@ -21,7 +21,9 @@ pub mod print;
 pub mod render;
 mod resolve;
 pub(crate) mod suggest;
+pub mod symbols;
 pub mod token;
+pub mod words;
 
 use crate::source::SourceFile;
 use diagnostic::Diagnostic;

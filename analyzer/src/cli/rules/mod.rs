@@ -14,7 +14,7 @@ use super::args::RuleArgs;
 use super::console::Console;
 use super::engine::Rules;
 use super::failure::Failure;
-use super::{Outcome, analyze};
+use super::{Outcome, analyze, lsp};
 use crate::lang::hir::{Program, Rule};
 
 /// What to do with rules.
@@ -30,6 +30,8 @@ pub(super) enum RulesCommand {
     Explain(explain::ExplainArgs),
     /// Write rules in the one style; comments stay where they are
     Fmt(fmt::FmtArgs),
+    /// Serve an editor on standard input and output (the language server protocol)
+    Lsp,
 }
 
 pub(super) fn run(command: &RulesCommand, console: &mut Console) -> Result<Outcome, Failure> {
@@ -39,6 +41,7 @@ pub(super) fn run(command: &RulesCommand, console: &mut Console) -> Result<Outco
         RulesCommand::Test(args) => test::run(args, console),
         RulesCommand::Explain(args) => explain::run(args, console),
         RulesCommand::Fmt(args) => fmt::run(args, console),
+        RulesCommand::Lsp => lsp::run(),
     }
 }
 

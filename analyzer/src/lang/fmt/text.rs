@@ -81,7 +81,7 @@ mod tests {
     fn texts_are_joined_and_wrapped_at_spaces_outside_placeholders() {
         let text = r#""one {a b c} two \" three {{ four""#;
         let lines = wrapped(text, 0, 14);
-        assert_eq!(lines, [r#""one \"#, r"{a b c} two \", r#"\" three {{ \"#, r#"four""#]);
+        assert_eq!(lines, [r#""one {a b c} \"#, r#"two \" \"#, r"three {{ \", r#"four""#]);
         assert_eq!(joined(&lines.join("\n   ")), text);
         assert_eq!(joined("\"a\\\\\\\n  b\""), "\"a\\\\b\"");
         assert_eq!(wrapped("\"a b\"", 4, 9), ["\"a b\""]);

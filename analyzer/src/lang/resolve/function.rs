@@ -12,7 +12,7 @@ use crate::trace::catalogue::{Key, Source};
 use crate::unit::Dim;
 
 /// Names of functions.
-pub(super) const FUNCTIONS: &[&str] = &[
+pub(in crate::lang) const FUNCTIONS: &[&str] = &[
     "covered",
     "lift",
     "share",

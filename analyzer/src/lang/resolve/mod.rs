@@ -26,8 +26,12 @@ use super::suggest::nearest;
 use super::token::lex;
 use crate::source::{SourceFile, SourceId, Span};
 use crate::trace::catalogue::Key;
+#[cfg(test)]
+pub(super) use function::FUNCTIONS;
 use scope::FileScope;
-pub(super) use select::stat_text;
+#[cfg(test)]
+pub(super) use select::STATS;
+pub(super) use select::{op_names, stat_text};
 
 /// Marks that the reason was reported already.
 #[derive(Clone, Copy, Debug)]

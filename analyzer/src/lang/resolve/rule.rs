@@ -149,6 +149,7 @@ impl<'a> Checker<'a> {
             fixes,
             excepts,
             defaults: std::mem::take(&mut self.defaults),
+            inherited: std::mem::take(&mut self.inherited),
         })
     }
 

@@ -209,6 +209,8 @@ pub(super) struct Checker<'a> {
     pub(super) protos: Vec<Proto>,
     pub(super) terms: Vec<Term>,
     pub(super) defaults: Vec<String>,
+    /// Bare statistics, and what each is read as.
+    pub(super) inherited: Vec<(Span, String)>,
     nodes: u32,
 }
 
@@ -224,6 +226,7 @@ impl<'a> Checker<'a> {
             protos: Vec::new(),
             terms: Vec::new(),
             defaults: Vec::new(),
+            inherited: Vec::new(),
             nodes: 0,
         }
     }

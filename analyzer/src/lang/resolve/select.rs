@@ -12,7 +12,7 @@ use crate::trace::catalogue::{Anchor, FIELDS, Field, Key, OPS, Op, Source, State
 use crate::unit::Dim;
 
 /// Statistics by name; percentiles are tokens of their own.
-pub(super) const STATS: &[(&str, Stat)] = &[
+pub(in crate::lang) const STATS: &[(&str, Stat)] = &[
     ("count", Stat::Count),
     ("rate", Stat::Rate),
     ("sum", Stat::Sum),
@@ -158,7 +158,7 @@ impl Selection {
 }
 
 /// Names of the operations, families and measures of a source.
-pub(super) fn op_names(source: Source) -> Vec<&'static str> {
+pub(in crate::lang) fn op_names(source: Source) -> Vec<&'static str> {
     let mut names: Vec<&'static str> = Vec::new();
     if source == Source::Sched {
         names.extend(State::ALL.iter().map(|(_, n)| *n));
@@ -551,6 +551,9 @@ impl Checker<'_> {
         };
         let text = metric_text(&s, &shown);
         self.note(format!("`{}` is read as `{text}`", self.text(span)));
+        if !self.inherited.iter().any(|(at, _)| *at == span) {
+            self.inherited.push((span, text));
+        }
         // What it takes over is a candidate already: it must not become a second one.
         let keep = sc.left.clone();
         let n = self.statistic(s, stat, span, sc);
