@@ -81,7 +81,8 @@ fn tree() -> impl Strategy<Value = Expr> {
                 };
                 node(ExprKind::Dot(a, m))
             }),
-            path.clone().prop_map(|a| node(ExprKind::At(a, name("steady")))),
+            path.clone().prop_map(|a| node(ExprKind::At(a, name("steady"), None))),
+            (path.clone(), inner).prop_map(|(a, x)| node(ExprKind::At(a, name("before"), Some(x)))),
             (path, any::<bool>()).prop_map(|(a, e)| node(ExprKind::Over(a, quantity(), e.then(quantity)))),
         ]
     })

@@ -275,7 +275,7 @@ impl<'t> Engine<'t> {
         let metric = &self.program.metrics[metric.0 as usize];
         match &metric.kind {
             MetricKind::Stat { sel, stat, segment, .. } if stat.is_distribution() => {
-                let seg = key::segment(self.trace, key.project(&metric.key), *segment);
+                let seg = self.stretches(*segment, &metric.key, key.project(&metric.key)).ok();
                 // Beyond the bound wherever it lies between its ends.
                 let far = |v: Val| match (op, v.lo, v.hi) {
                     (CmpOp::Gt | CmpOp::Ge, _, Ext::Fin(b)) | (CmpOp::Lt | CmpOp::Le, Ext::Fin(b), _) => Some(b),
@@ -286,21 +286,25 @@ impl<'t> Engine<'t> {
                     .filter(|_| lone && *stat != Stat::Throughput);
                 let range = bound.and_then(|b| bounds(op, b));
                 let single = matches!(stat, Stat::Pct(..) | Stat::Max | Stat::Min | Stat::Avg);
-                Some(self.events_within(sel, &metric.key, key, seg, range.filter(|_| single)))
+                Some(self.events_within(sel, &metric.key, key, seg.as_deref(), range.filter(|_| single)))
             }
-            MetricKind::Covered { a, segment, .. } => Some(self.events(
-                a,
-                &metric.key,
-                key,
-                key::segment(self.trace, key.project(&metric.key), *segment),
-            )),
+            MetricKind::Covered { a, segment, .. } => Some(
+                self.events(
+                    a,
+                    &metric.key,
+                    key,
+                    self.stretches(*segment, &metric.key, key.project(&metric.key))
+                        .ok()
+                        .as_deref(),
+                ),
+            ),
             MetricKind::Lift { a, .. } => Some(self.events(a, &metric.key, key, None)),
             _ => None,
         }
     }
 
     /// Events of a selector for a key, as witnesses sorted by start.
-    pub(super) fn events(&self, sel: &Selector, keys: &[Key], key: KeyVal, seg: Option<Interval>) -> Vec<Wit<'t>> {
+    pub(super) fn events(&self, sel: &Selector, keys: &[Key], key: KeyVal, seg: Option<&[Interval]>) -> Vec<Wit<'t>> {
         self.events_within(sel, keys, key, seg, None)
     }
 
@@ -310,7 +314,7 @@ impl<'t> Engine<'t> {
         sel: &Selector,
         keys: &[Key],
         key: KeyVal,
-        seg: Option<Interval>,
+        seg: Option<&[Interval]>,
         range: Option<(i64, i64)>,
     ) -> Vec<Wit<'t>> {
         let groups = self.groups(sel, keys);
@@ -322,7 +326,7 @@ impl<'t> Engine<'t> {
             .iter()
             .flat_map(|p| p.iter().map(|i| (p.lane, i)))
             .filter(|(l, i)| range.is_none_or(|(lo, hi)| lo <= l.dur[*i] && l.dur[*i] <= hi))
-            .filter(|(l, i)| seg.is_none_or(|s| s.contains(l.start[*i])))
+            .filter(|(l, i)| seg.is_none_or(|s| s.iter().any(|s| s.contains(l.start[*i]))))
             .map(|(l, i)| Wit {
                 when: l.interval(i),
                 thread: Some(l.thread),

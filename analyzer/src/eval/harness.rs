@@ -99,6 +99,7 @@ fn only(program: &Program, rule: &str) -> Program {
     Program {
         files: program.files.clone(),
         metrics: program.metrics.clone(),
+        segments: program.segments.clone(),
         rules: program.rules.iter().filter(|r| r.name == rule).cloned().collect(),
         tests: Vec::new(),
     }

@@ -253,7 +253,8 @@ pub(super) fn life(trace: &Trace, key: KeyVal) -> Option<Interval> {
     ))
 }
 
-/// A part of the life of a key; `None` where the key never gets there.
+/// A built-in part of the life of a key; `None` where the key never gets there, and for parts that a
+/// condition decides.
 pub(super) fn segment(trace: &Trace, key: KeyVal, segment: Segment) -> Option<Interval> {
     let life = life(trace, key)?;
     let middle = life.start + life.len() / 2;
@@ -278,6 +279,7 @@ pub(super) fn segment(trace: &Trace, key: KeyVal, segment: Segment) -> Option<In
             }
             Interval::new(from.max(life.start), life.end)
         }
+        Segment::Before(_) | Segment::After(_) | Segment::During(_) => return None,
     })
 }
 

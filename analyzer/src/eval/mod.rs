@@ -17,6 +17,7 @@ mod order;
 mod outcome;
 mod profile;
 mod rank;
+mod segment;
 mod select;
 mod stored;
 mod value;
@@ -163,6 +164,9 @@ fn selectors(program: &Program) -> Vec<Selector> {
             MetricKind::Covered { a, b, .. } | MetricKind::Lift { a, b, .. } => out.extend([a.clone(), b.clone()]),
             MetricKind::System { .. } | MetricKind::Fact(_) => {}
         }
+    }
+    for s in &program.segments {
+        fold::cond_selectors(&s.cond, &mut out);
     }
     for rule in &program.rules {
         for c in plan::conditions(rule) {

@@ -27,10 +27,10 @@ pub(super) struct Placed<'t> {
 }
 
 /// The witnesses of one part.
-struct Leaf<'t> {
-    hits: Vec<Wit<'t>>,
+pub(super) struct Leaf<'t> {
+    pub(super) hits: Vec<Wit<'t>>,
     /// Why there may be more.
-    doubt: Option<Reason>,
+    pub(super) doubt: Option<Reason>,
 }
 
 impl Leaf<'_> {
@@ -96,7 +96,8 @@ impl<'t> Engine<'t> {
         })
     }
 
-    fn leaf(&self, on: &[Key], c: &Cond, key: KeyVal) -> Leaf<'t> {
+    /// A part with its witnesses, sorted by start.
+    pub(super) fn leaf(&self, on: &[Key], c: &Cond, key: KeyVal) -> Leaf<'t> {
         if let Some(p) = self.placed(on, c, key, false) {
             return Leaf {
                 hits: p.hits,

@@ -333,8 +333,8 @@ impl<'t> Engine<'t> {
                 segment,
                 over: None,
             } => {
-                let seg = key::segment(self.trace, key.project(&m.key), *segment);
-                Some(self.events(sel, &m.key, key, seg))
+                let seg = self.stretches(*segment, &m.key, key.project(&m.key)).ok()?;
+                Some(self.events(sel, &m.key, key, Some(&seg)))
             }
             _ => None,
         }
@@ -405,8 +405,8 @@ impl<'t> Engine<'t> {
             let k = key.project(&m.key);
             let groups = self.groups(a, &m.key);
             let group = Self::group_of(&groups, k)?;
-            let seg = key::segment(self.trace, k, *segment)?;
-            let shifted = self.proof(group, b, *scope, seg, k).ok()?.shifted();
+            let seg = self.stretches(*segment, &m.key, k).ok()?;
+            let shifted = self.proof(group, b, *scope, &seg, k).ok()?.shifted();
             u32::try_from(shifted.as_good * 1000 / SHIFTS).ok()
         };
         self.proofs(c).into_iter().filter_map(one).max().unwrap_or(0)

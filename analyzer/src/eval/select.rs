@@ -506,6 +506,30 @@ impl<'t> Engine<'t> {
         }
     }
 
+    /// What a field says of one event, to be told apart from others; `None` where it was not recorded.
+    pub(super) fn identity<'l>(&'l self, lane: &'l Lane, i: usize, field: Field) -> Option<Identity<'l>> {
+        let thread = self.trace.thread(lane.thread);
+        let name = lane.name.get(i).map(String::as_str);
+        Some(match field {
+            Field::Op => Identity::Name(lane.op.def().name),
+            Field::Process => {
+                let owner = &self.trace.process(thread.process).name;
+                Identity::Name(name.unwrap_or(owner))
+            }
+            Field::Thread => Identity::Name(&self.trace.thread(lane.thread).name),
+            Field::Direction => Identity::Number(lane.direction.get(i).copied()?.into()),
+            Field::FirstUse => Identity::Number(i64::from(lane.flags_at(i) & flag::FIRST_USE)),
+            Field::Launcher => {
+                let launcher = self.trace.process(thread.process).launcher;
+                Identity::Number((launcher == Some(lane.thread)).into())
+            }
+            _ => match self.field(lane, i, field) {
+                Some(v) => Identity::Number(v),
+                None => Identity::Name(name?),
+            },
+        })
+    }
+
     fn number(&self, v: &Value, lane: &Lane, i: usize, thresholds: &Thresholds) -> Option<Num> {
         match v {
             Value::Num(n) => Some(*n),
@@ -1138,6 +1162,11 @@ fn sum_between(lane: &Lane, when: Interval, late: bool) -> i128 {
     lane.dur[from..to.max(from)].iter().map(|d| i128::from(*d)).sum()
 }
 
+/// From the begin of the first to the end of the last.
+pub(super) fn hull(pieces: &[Interval]) -> Interval {
+    pieces.iter().copied().reduce(Interval::hull).unwrap_or_default()
+}
+
 /// Sorted disjoint windows that lie in both.
 pub(super) fn intersect(a: &[Interval], b: &[Interval]) -> Vec<Interval> {
     let mut out = Vec::new();
@@ -1159,6 +1188,13 @@ fn nothing_of(sel: &Selector, ops: &[Op]) -> String {
         [one] => format!("no {} events", one.def().name),
         _ => format!("no {} events of this kind", sel.source.name()),
     }
+}
+
+/// The value of a field, for counting different ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Identity<'a> {
+    Number(i64),
+    Name(&'a str),
 }
 
 /// Whether a filter names a field.

@@ -30,6 +30,8 @@ pub enum Item {
     Param(Param),
     /// `set NAME = {…}`
     Set(Set),
+    /// `segment NAME = expr`
+    Segment(Segment),
     /// `when … => NAME {…}`
     Rule(Box<Rule>),
     /// `test "…" for NAME {…}`
@@ -69,6 +71,17 @@ pub struct Set {
     pub name: Name,
     /// The members.
     pub members: Vec<Expr>,
+    /// The whole item.
+    pub span: Span,
+}
+
+/// `segment NAME = expr`
+#[derive(Clone, Debug)]
+pub struct Segment {
+    /// The name.
+    pub name: Name,
+    /// The condition whose witnesses it covers.
+    pub expr: Expr,
     /// The whole item.
     pub span: Span,
 }
@@ -246,8 +259,8 @@ pub enum ExprKind {
     Filter(Expr, Vec<Expr>),
     /// `a(b, c)`
     Call(Expr, Vec<Expr>),
-    /// `a@segment`
-    At(Expr, Name),
+    /// `a@segment`, `a@before(b)`
+    At(Expr, Name, Option<Expr>),
     /// `a over D every E`
     Over(Expr, Expr, Option<Expr>),
 }
@@ -374,7 +387,8 @@ impl ExprKind {
             Self::Name(..) | Self::Stat(..) | Self::Number(_) | Self::Quantity(..) | Self::Str(_) | Self::Regex(..) => {
                 Box::new(std::iter::empty())
             }
-            Self::Neg(a) | Self::Not(a) | Self::Dot(a, _) | Self::At(a, _) | Self::In(_, a, SetRef::Name(_)) => {
+            Self::At(a, _, of) => Box::new(std::iter::once(a).chain(of)),
+            Self::Neg(a) | Self::Not(a) | Self::Dot(a, _) | Self::In(_, a, SetRef::Name(_)) => {
                 Box::new(std::iter::once(a))
             }
             Self::Arith(_, a, b)

@@ -102,6 +102,7 @@ codes! {
     UnusedParam = "W0002", "a parameter that nothing uses";
     UnusedSet = "W0003", "a set that nothing uses";
     Shadowed = "W0004", "a name that hides another";
+    UnusedSegment = "W0020", "a segment that nothing uses";
     ExplainsUnknown = "W0005", "`explains` names no loaded rule";
 }
 

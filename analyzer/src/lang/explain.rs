@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use super::hir::{
-    Arith, Base, CmpOp, Cond, Filter, Metric, MetricKind, Part, Program, Rule, Scope, Segment, Selector, Side, Stat,
-    Template, Trend, Value,
+    Arith, Base, CmpOp, Cond, Filter, Metric, MetricKind, Part, Program, Rule, Scope, Segment, SegmentId, Selector,
+    Side, Stat, Template, Trend, Value,
 };
 use crate::trace::catalogue::{FieldType, Key, Op, Source};
 use crate::unit::{Dim, Num, Style, show, show_dur};
@@ -106,16 +106,6 @@ fn stat(s: Stat) -> String {
     }
 }
 
-fn segment(s: Segment) -> &'static str {
-    match s {
-        Segment::Trace => "",
-        Segment::FirstHalf => " in the first half of the key's life",
-        Segment::SecondHalf => " in the second half of the key's life",
-        Segment::Warmup => " during warm-up",
-        Segment::Steady => " in steady state",
-    }
-}
-
 fn relation(op: CmpOp) -> &'static str {
     match op {
         CmpOp::Gt => "is more than",
@@ -134,6 +124,18 @@ struct Words<'a> {
 impl Words<'_> {
     fn metric(&self, id: super::hir::MetricId) -> Option<&Metric> {
         self.program.metrics.get(id.0 as usize)
+    }
+
+    fn segment(&self, s: Segment) -> String {
+        let text = |id: SegmentId| self.program.segments.get(id.0 as usize).map_or("", |d| d.text.as_str());
+        match s {
+            Segment::Trace => String::new(),
+            Segment::FirstHalf => " in the first half of the key's life".to_owned(),
+            Segment::SecondHalf => " in the second half of the key's life".to_owned(),
+            Segment::Warmup => " during warm-up".to_owned(),
+            Segment::Steady => " in steady state".to_owned(),
+            Segment::Before(id) | Segment::After(id) | Segment::During(id) => format!(" in the part {}", text(id)),
+        }
     }
 
     fn cond(&self, out: &mut String, c: &Cond, depth: usize) {
@@ -265,7 +267,7 @@ impl Words<'_> {
                 let windows = over.map_or_else(String::new, |w| {
                     format!(" in windows of {} every {}", show_dur(w.len_ns), show_dur(w.every_ns))
                 });
-                format!("{} of {}{}{windows}", stat(*s), self.selector(sel), segment(*seg))
+                format!("{} of {}{}{windows}", stat(*s), self.selector(sel), self.segment(*seg))
             }
             MetricKind::Covered {
                 a,
@@ -277,7 +279,7 @@ impl Words<'_> {
                 self.selector(a),
                 self.selector(b),
                 whose(*scope),
-                segment(*seg)
+                self.segment(*seg)
             ),
             MetricKind::Lift { a, b, scope } => format!(
                 "how many times more of the time of {} lies inside {} {} than chance would put there",
@@ -288,9 +290,27 @@ impl Words<'_> {
             MetricKind::Share { sel, segment: seg } => format!(
                 "the share that {} have of all such events{}",
                 self.selector(sel),
-                segment(*seg)
+                self.segment(*seg)
             ),
-            MetricKind::Trend { trend, sel, stat: s } => {
+            MetricKind::Trend {
+                trend,
+                sel,
+                stat: s,
+                from,
+                to,
+            } if (*from, *to) != (Segment::FirstHalf, Segment::SecondHalf) => {
+                let word = match trend {
+                    Trend::Drop => "how far the value falls below the baseline of",
+                    Trend::Rise => "how far the value rises above the baseline of",
+                    Trend::Change => "how far the value differs from the baseline of",
+                };
+                let (from, to) = (self.segment(*from), self.segment(*to));
+                let what = format!("{} of {}", stat(*s), self.selector(sel));
+                format!("{word} {what}: the baseline{from}, the value{to}")
+            }
+            MetricKind::Trend {
+                trend, sel, stat: s, ..
+            } => {
                 let word = match trend {
                     Trend::Drop => "how far the second half falls below the first in",
                     Trend::Rise => "how far the second half rises above the first in",
@@ -307,7 +327,7 @@ impl Words<'_> {
                 format!(
                     "the {word} of `system.{}` over the snapshots{}",
                     field.def().0,
-                    segment(*seg)
+                    self.segment(*seg)
                 )
             }
             MetricKind::Fact(f) => format!("the recording's `{}`", f.def().0),

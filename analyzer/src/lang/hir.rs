@@ -17,6 +17,8 @@ pub struct Program {
     pub files: Vec<SourceFile>,
     /// Metrics of all rules; equal ones appear once, so evaluation shares them.
     pub metrics: Vec<Metric>,
+    /// Conditions of segments; equal ones once.
+    pub segments: Vec<SegmentDef>,
     /// In file order.
     pub rules: Vec<Rule>,
     /// In file order.
@@ -351,8 +353,8 @@ pub enum MetricKind {
         /// Which part of the key's life.
         segment: Segment,
     },
-    /// `drop(m)` = 1 - m@second_half / m@first_half; `rise(m)` = m@second / m@first - 1;
-    /// `change(m)` = the larger of both.
+    /// `drop(m, A, B)` = 1 - m@B / m@A; `rise(m, A, B)` = m@B / m@A - 1; `change(m, A, B)` = the larger
+    /// of both. Without A and B, the halves of the key's life.
     Trend {
         /// Which.
         trend: Trend,
@@ -360,6 +362,10 @@ pub enum MetricKind {
         sel: Selector,
         /// Which statistic.
         stat: Stat,
+        /// The baseline.
+        from: Segment,
+        /// What is compared with it.
+        to: Segment,
     },
     /// A statistic over the one-second snapshots of the node.
     System {
@@ -442,6 +448,25 @@ pub enum Segment {
     Warmup,
     /// From then on.
     Steady,
+    /// Until the first witness of a condition starts.
+    Before(SegmentId),
+    /// After the last one has ended.
+    After(SegmentId),
+    /// While one is in progress.
+    During(SegmentId),
+}
+
+/// Position in [`Program::segments`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SegmentId(pub u32);
+
+/// The condition behind a segment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SegmentDef {
+    /// Something with places in time.
+    pub cond: Cond,
+    /// As written, after `@`.
+    pub text: String,
 }
 
 impl Segment {

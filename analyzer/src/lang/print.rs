@@ -132,15 +132,23 @@ fn kind(out: &mut String, k: &ExprKind) {
             out.push(']');
         }
         ExprKind::Call(a, items) => {
-            write(out, a, ATOM);
+            match &*a.kind {
+                ExprKind::Name(n, false) if n == "during" => out.push_str(n),
+                _ => write(out, a, ATOM),
+            }
             out.push('(');
             list(out, items, ", ", 0);
             out.push(')');
         }
-        ExprKind::At(a, n) => {
+        ExprKind::At(a, n, of) => {
             write(out, a, ATOM);
             out.push('@');
             member(out, &n.text);
+            if let Some(e) = of {
+                out.push('(');
+                write(out, e, 0);
+                out.push(')');
+            }
         }
         ExprKind::Over(a, d, every) => {
             write(out, a, ATOM);

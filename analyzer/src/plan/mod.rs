@@ -33,6 +33,9 @@ pub fn needs(program: &Program) -> Needs {
             MetricKind::System { .. } | MetricKind::Fact(_) => {}
         }
     }
+    for s in &program.segments {
+        cond(&s.cond, &mut needs);
+    }
     for rule in &program.rules {
         for c in conditions(rule) {
             cond(c, &mut needs);

@@ -673,6 +673,11 @@ impl Key {
         (Self::SizeClass, "size_class"),
     ];
 
+    /// Whether it says who acts, rather than what single acts have in common.
+    pub fn names_somebody(self) -> bool {
+        matches!(self, Self::Node | Self::Pid | Self::Tid | Self::Process)
+    }
+
     /// By name.
     pub fn by_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|(_, n)| *n == name).map(|(k, _)| k)

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::rules::{Base, Filter, Key, Pred, Rel, Rhs, Rule, Scope, Seg, Sel, Side, Stat, State};
+use super::rules::{Base, Filter, Key, Mark, Pred, Rel, Rhs, Rule, Scope, Seg, Sel, Side, Stat, State};
 use super::scene::{Ev, Kind, Scene};
 use ingero::unit::SEC;
 
@@ -52,6 +52,13 @@ pub(crate) enum Value {
     AtLeast(i128, i128),
 }
 
+/// A part of a life.
+enum Part {
+    Known(Vec<(i64, i64)>),
+    Nothing,
+    Unknown,
+}
+
 pub(crate) struct Naive<'a> {
     scene: &'a Scene,
     rule: &'a Rule,
@@ -94,7 +101,7 @@ impl<'a> Naive<'a> {
             | Pred::Lift(s, ..)
             | Pred::Window(s, ..)
             | Pred::Share(s, _)
-            | Pred::Drop(s, _) => self.keys_of(s.base, out),
+            | Pred::Drop(s, ..) => self.keys_of(s.base, out),
             Pred::State(s, _) => self.keys_of(Base::State(*s), out),
             Pred::Not(p) => self.keys(p, out),
             Pred::Lasting(p, _) => self.keys(p, out),
@@ -195,14 +202,52 @@ impl<'a> Naive<'a> {
         )
     }
 
-    fn segment(&self, who: Who, seg: Seg) -> (i64, i64) {
+    fn segment(&self, who: Who, seg: Seg) -> Part {
         let (a, b) = self.life(who);
         let middle = a + (b - a) / 2;
-        match seg {
-            Seg::Trace => (a, b),
-            Seg::First => (a, middle),
-            Seg::Second => (middle, b),
+        let (mark, which) = match seg {
+            Seg::Trace => return Part::Known(vec![(a, b)]),
+            Seg::First => return Part::Known(vec![(a, middle)]),
+            Seg::Second => return Part::Known(vec![(middle, b)]),
+            Seg::Before(m) => (m, 0),
+            Seg::After(m) => (m, 1),
+            Seg::During(m) => (m, 2),
+        };
+        let (kinds, state, d): (&'static [Kind], bool, i64) = match mark {
+            Mark::Sync(d) => (&[Kind::Sync], false, d),
+            Mark::OffCpu(d) => (&[], true, d),
+        };
+        let base = if state {
+            Base::State(State::OffCpu)
+        } else {
+            Base::Ops("cuda.sync", kinds)
+        };
+        let sel = Sel {
+            base,
+            filters: Vec::new(),
+        };
+        // Of the process or thread, whatever its operation.
+        let who = (who.0, who.1, None);
+        if !self.coverage(base, who).1 {
+            return Part::Unknown;
         }
+        let all = self.events(&sel, who).unwrap_or_default();
+        let long: Vec<Span> = all.into_iter().filter(|e| e.len() > d).collect();
+        let first = long.iter().map(|e| e.start).min();
+        let last = long.iter().map(|e| e.end).max();
+        let (Some(first), Some(last)) = (first, last) else {
+            return Part::Nothing;
+        };
+        let pieces = match which {
+            0 => vec![(a, first - 1)],
+            1 => vec![(last + 1, b)],
+            _ => merged(&long),
+        };
+        let pieces: Vec<(i64, i64)> = pieces.into_iter().filter(|p| p.0 <= p.1).collect();
+        if pieces.is_empty() {
+            return Part::Nothing;
+        }
+        Part::Known(pieces)
     }
 
     /// Whether off-CPU time of a process is told in the state asked for.
@@ -304,7 +349,11 @@ impl<'a> Naive<'a> {
 
     /// The value of a statistic.
     pub(crate) fn value(&self, s: &Sel, stat: Stat, seg: Seg, who: Who) -> Value {
-        let (a, b) = self.segment(who, seg);
+        let pieces = match self.segment(who, seg) {
+            Part::Known(p) => p,
+            Part::Nothing => return Value::Nothing,
+            Part::Unknown => return Value::Unknown,
+        };
         let (some, all) = self.coverage(s.base, who);
         let Ok(events) = self.events(s, who) else {
             return Value::Unknown;
@@ -312,11 +361,11 @@ impl<'a> Naive<'a> {
         let inside: Vec<Span> = events
             .iter()
             .copied()
-            .filter(|e| a <= e.start && e.start <= b)
+            .filter(|e| pieces.iter().any(|p| p.0 <= e.start && e.start <= p.1))
             .collect();
         let n = inside.len() as i128;
         let sum: i128 = inside.iter().map(|e| i128::from(e.len())).sum();
-        let len = i128::from(b - a);
+        let len = i128::from(pieces.iter().map(|p| p.1 - p.0).sum::<i64>());
         let number = |v: i128, d: i128| {
             if d == 0 {
                 Value::Unknown
@@ -332,8 +381,11 @@ impl<'a> Naive<'a> {
             Stat::Sum => return number(sum, 1),
             Stat::Bytes => return number(inside.iter().map(|e| i128::from(e.bytes)).sum(), 1),
             Stat::Busy => {
-                let pieces: Vec<(i64, i64)> = events.iter().map(|e| (e.start.max(a), e.end.min(b))).collect();
-                return number(i128::from(union(&pieces)), len);
+                let busy = |p: &(i64, i64)| {
+                    let cut: Vec<(i64, i64)> = events.iter().map(|e| (e.start.max(p.0), e.end.min(p.1))).collect();
+                    i128::from(union(&cut))
+                };
+                return number(pieces.iter().map(busy).sum(), len);
             }
             _ => {}
         }
@@ -400,18 +452,24 @@ impl<'a> Naive<'a> {
                     _ => Truth::Unknown,
                 }
             }
-            Pred::Drop(s, pct) => {
-                let (a, b) = self.segment(who, Seg::First);
-                let (first, second) = match (
-                    self.value(s, Stat::Count, Seg::First, who),
-                    self.value(s, Stat::Count, Seg::Second, who),
-                ) {
-                    (Value::Exact(f, _), Value::Exact(s, _)) => (f, s),
-                    _ => return Truth::Unknown,
+            Pred::Drop(s, pct, from, to) => {
+                let pieces = match self.segment(who, *from) {
+                    Part::Known(p) => p,
+                    Part::Nothing => return Truth::False,
+                    Part::Unknown => return Truth::Unknown,
                 };
-                if first < i128::from(self.rule.min_count) || b - a < SEC || first == 0 {
+                let Value::Exact(first, _) = self.value(s, Stat::Count, *from, who) else {
+                    return Truth::Unknown;
+                };
+                let len: i64 = pieces.iter().map(|p| p.1 - p.0).sum();
+                if first < i128::from(self.rule.min_count) || len < SEC || first == 0 {
                     return Truth::Unknown;
                 }
+                let second = match self.value(s, Stat::Count, *to, who) {
+                    Value::Exact(s, _) => s,
+                    Value::Nothing => return Truth::False,
+                    _ => return Truth::Unknown,
+                };
                 of((first - second) * 100 > i128::from(*pct) * first)
             }
             Pred::Not(p) => not(self.truth(p, who)),
@@ -625,6 +683,9 @@ impl<'a> Naive<'a> {
         let (a, b) = self.life(who);
         let events = self.events(s, who).ok()?;
         let mut runs: Vec<Span> = Vec::new();
+        if matches!(stat, Stat::Busy | Stat::Max) {
+            return self.stepped(&events, stat, w, n, (a, b));
+        }
         let mut starts: Vec<i64> = events.iter().map(|e| e.start).filter(|t| a <= *t && *t <= b).collect();
         starts.sort_unstable();
         for from in starts {
@@ -644,6 +705,53 @@ impl<'a> Naive<'a> {
             }
         }
         Some(runs)
+    }
+
+    /// Windows that move in steps of a tenth.
+    fn stepped(&self, events: &[Span], stat: Stat, w: i64, n: i64, (a, b): (i64, i64)) -> Option<Vec<Span>> {
+        let mut judged = false;
+        let mut held: Vec<Span> = Vec::new();
+        let mut from = a;
+        while from + w <= b {
+            let inside: Vec<&Span> = events
+                .iter()
+                .filter(|e| from <= e.start && e.start < from + w)
+                .collect();
+            let holds = if stat == Stat::Busy {
+                let cut: Vec<(i64, i64)> = events
+                    .iter()
+                    .map(|e| (e.start.max(from), e.end.min(from + w)))
+                    .collect();
+                Some(union(&cut) * 100 >= n * w)
+            } else if inside.is_empty() || (inside.len() as u64) < self.rule.min_count {
+                None
+            } else {
+                Some(inside.iter().any(|e| e.len() > n))
+            };
+            judged |= holds.is_some();
+            if holds == Some(true) {
+                held.push(Span {
+                    start: from,
+                    end: from + w,
+                    tid: -1,
+                    bytes: 0,
+                });
+            }
+            from += (w / 10).max(1);
+        }
+        if !judged && !events.is_empty() {
+            return None;
+        }
+        let runs = merged(&held).into_iter();
+        Some(
+            runs.map(|(start, end)| Span {
+                start,
+                end,
+                tid: -1,
+                bytes: 0,
+            })
+            .collect(),
+        )
     }
 
     /// Witnesses of a term that holds.

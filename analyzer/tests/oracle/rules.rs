@@ -62,6 +62,38 @@ pub(crate) enum Seg {
     Trace,
     First,
     Second,
+    Before(Mark),
+    After(Mark),
+    During(Mark),
+}
+
+/// What segments are marked by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mark {
+    Sync(i64),
+    OffCpu(i64),
+}
+
+impl Mark {
+    fn text(self) -> String {
+        match self {
+            Self::Sync(d) => format!("cuda.sync > {}", time(d)),
+            Self::OffCpu(d) => format!("sched.off_cpu > {}", time(d)),
+        }
+    }
+}
+
+impl Seg {
+    fn text(self) -> String {
+        match self {
+            Self::Trace => "trace".into(),
+            Self::First => "first_half".into(),
+            Self::Second => "second_half".into(),
+            Self::Before(m) => format!("before({})", m.text()),
+            Self::After(m) => format!("after({})", m.text()),
+            Self::During(m) => format!("during({})", m.text()),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,7 +125,7 @@ pub(crate) enum Pred {
     Lift(Sel, Sel, i64),
     Window(Sel, Stat, i64, i64),
     Share(Sel, i64),
-    Drop(Sel, i64),
+    Drop(Sel, i64, Seg, Seg),
     Not(Box<Pred>),
     And(Vec<Pred>),
     Or(Vec<Pred>),
@@ -210,9 +242,8 @@ impl Pred {
                     Stat::Pct(p, _) => format!("p{p}"),
                 };
                 let seg = match seg {
-                    Seg::Trace => "",
-                    Seg::First => "@first_half",
-                    Seg::Second => "@second_half",
+                    Seg::Trace => String::new(),
+                    other => format!("@{}", other.text()),
                 };
                 let rhs = match (rhs, stat) {
                     (Rhs::Medians(k), _) => format!("{k}*p50"),
@@ -232,9 +263,12 @@ impl Pred {
             }
             Self::Lift(a, b, k) => format!("lift({}, {}) > {k}", a.text(), b.text()),
             Self::Window(s, Stat::Sum, w, n) => format!("{}.sum over {} > {}", s.text(), time(*w), time(*n)),
+            Self::Window(s, Stat::Busy, w, n) => format!("{}.busy over {} >= {n}%", s.text(), time(*w)),
+            Self::Window(s, Stat::Max, w, n) => format!("{}.max over {} > {}", s.text(), time(*w), time(*n)),
             Self::Window(s, _, w, n) => format!("{}.count over {} > {n}", s.text(), time(*w)),
             Self::Share(s, pct) => format!("share({}) > {pct}%", s.text()),
-            Self::Drop(s, pct) => format!("drop({}.count) > {pct}%", s.text()),
+            Self::Drop(s, pct, Seg::First, Seg::Second) => format!("drop({}.count) > {pct}%", s.text()),
+            Self::Drop(s, pct, a, b) => format!("drop({}.count, {}, {}) > {pct}%", s.text(), a.text(), b.text()),
             Self::Not(p) => format!("not ({})", p.text()),
             Self::And(l) => format!("({})", joined(l, " and ")),
             Self::Or(l) => format!("({})", joined(l, " or ")),
@@ -366,7 +400,7 @@ fn compare(key: Key, exact: bool) -> impl Strategy<Value = Pred> {
         Stat::Pct(90, 100),
         Stat::Pct(99, 100),
     ]);
-    let seg = prop::sample::select(vec![Seg::Trace, Seg::Trace, Seg::First, Seg::Second]);
+    let seg = segs();
     (sel(key, exact), stat, seg, rel(), short(), 0..30i64, 1..4i64).prop_map(|(s, stat, seg, rel, d, n, k)| {
         let bytes = matches!(
             s.base,
@@ -388,6 +422,19 @@ fn compare(key: Key, exact: bool) -> impl Strategy<Value = Pred> {
         };
         Pred::Cmp(s, stat, seg, rel, rhs)
     })
+}
+
+fn segs() -> impl Strategy<Value = Seg> {
+    let mark = |k: bool, d: i64| if k { Mark::Sync(d) } else { Mark::OffCpu(d) };
+    let marked = (any::<bool>(), short(), 0..3).prop_map(move |(k, d, which)| match which {
+        0 => Seg::Before(mark(k, d)),
+        1 => Seg::After(mark(k, d)),
+        _ => Seg::During(mark(k, d)),
+    });
+    prop_oneof![
+        3 => prop::sample::select(vec![Seg::Trace, Seg::Trace, Seg::First, Seg::Second]),
+        2 => marked,
+    ]
 }
 
 fn placed(key: Key, exact: bool) -> BoxedStrategy<Pred> {
@@ -412,9 +459,14 @@ fn placed(key: Key, exact: bool) -> BoxedStrategy<Pred> {
 }
 
 fn window(key: Key, exact: bool) -> BoxedStrategy<Pred> {
-    (stored(key, exact), any::<bool>(), short(), 0..6i64)
-        .prop_map(|(s, sum, w, n)| {
-            let (stat, n) = if sum { (Stat::Sum, n * w / 5) } else { (Stat::Count, n) };
+    (stored(key, exact), 0..6, short(), 0..6i64)
+        .prop_map(|(s, which, w, n)| {
+            let (stat, n) = match which {
+                0 | 1 => (Stat::Sum, n * w / 5),
+                2 => (Stat::Busy, n * 15),
+                3 => (Stat::Max, n * w / 5),
+                _ => (Stat::Count, n),
+            };
             Pred::Window(s, stat, w * 10, n)
         })
         .boxed()
@@ -488,7 +540,13 @@ fn leaf(key: Key, exact: bool) -> BoxedStrategy<Pred> {
             }
             Pred::Share(s, p)
         }),
-        1 => (stored(key, exact), pct).prop_map(|(s, p)| Pred::Drop(s, p)),
+        1 => (stored(key, exact), pct, segs(), segs(), any::<bool>()).prop_map(|(s, p, a, b, halves)| {
+            if halves {
+                Pred::Drop(s, p, Seg::First, Seg::Second)
+            } else {
+                Pred::Drop(s, p, a, b)
+            }
+        }),
         5 => within(key, exact),
         6 => order(key, exact),
     ]

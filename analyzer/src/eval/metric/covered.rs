@@ -7,10 +7,10 @@ use rustc_hash::FxHashMap;
 use super::super::Engine;
 use super::super::key::{self, KeyVal};
 use super::super::logic::{Lack, Reason};
-use super::super::select::Group;
+use super::super::select::{Group, hull};
 use super::super::value::{Ext, Val};
 use crate::lang::hir::{Base, Scope, Segment, Selector};
-use crate::trace::catalogue::{Op, Source, State};
+use crate::trace::catalogue::{Key, Op, Source, State};
 use crate::trace::{Lane, Rows, ThreadIdx, Trace};
 use crate::unit::{Interval, Num};
 
@@ -116,10 +116,10 @@ impl<'t> Engine<'t> {
         a: &Group<'t>,
         b: &Selector,
         scope: Scope,
-        seg: Interval,
+        seg: &[Interval],
         key: KeyVal,
     ) -> Result<Proof, Reason> {
-        let life = key::life(self.trace, key).unwrap_or(seg);
+        let life = key::life(self.trace, key).unwrap_or_else(|| hull(seg));
         let thresholds = self.thresholds(&b.filters, key)?;
         let mut slots: BTreeMap<u64, usize> = BTreeMap::new();
         let mut proof = Proof {
@@ -153,7 +153,7 @@ impl<'t> Engine<'t> {
                         }
                     }
                     proof.unions.push(Union::of(all));
-                    let rows = self.b_rows(b, scope, &threads, key, seg);
+                    let rows = self.b_rows(b, scope, &threads, key, hull(seg));
                     proof.unobserved.push(rows == Rows::Unobserved);
                     proof.windows.push(match rows {
                         Rows::Windows(w) => Some(w),
@@ -198,21 +198,22 @@ impl<'t> Engine<'t> {
         a: &Selector,
         b: &Selector,
         scope: Scope,
-        segment: Segment,
+        (segment, on): (Segment, &[Key]),
         key: KeyVal,
         group: Option<&Group<'t>>,
     ) -> Val {
-        let Some(seg) = key::segment(self.trace, key, segment) else {
-            return Val::unknown(Reason::new(Lack::Partial, "there is no such part of the trace"));
+        let seg = match self.stretches(segment, on, key) {
+            Ok(seg) => seg,
+            Err(v) => return v,
         };
-        let missing = self.missing(a, key, seg);
+        let missing = self.missing(a, key, hull(&seg));
         if let Some(why) = group.and_then(|g| g.uncertain.clone()) {
             return Val::unknown(why);
         }
-        let Some(group) = group.filter(|g| Self::inside(g, seg).next().is_some()) else {
+        let Some(group) = group.filter(|g| Self::inside(g, &seg).next().is_some()) else {
             return Self::doubt(None, &missing).map_or_else(Val::nothing, Val::unknown);
         };
-        let proof = match self.proof(group, b, scope, seg, key) {
+        let proof = match self.proof(group, b, scope, &seg, key) {
             Ok(p) => p,
             Err(why) => return Val::unknown(why),
         };
@@ -265,7 +266,7 @@ impl<'t> Engine<'t> {
     }
 
     pub(super) fn lift(&self, a: &Selector, b: &Selector, scope: Scope, key: KeyVal, group: Option<&Group<'t>>) -> Val {
-        let covered = self.covered(a, b, scope, Segment::Trace, key, group);
+        let covered = self.covered(a, b, scope, (Segment::Trace, &[]), key, group);
         let (Some(group), Some(life)) = (group, key::life(self.trace, key)) else {
             return covered;
         };
@@ -278,7 +279,7 @@ impl<'t> Engine<'t> {
                 why.unwrap_or_else(|| Reason::new(Lack::Partial, "how much is covered is not known exactly")),
             );
         }
-        let proof = match self.proof(group, b, scope, life, key) {
+        let proof = match self.proof(group, b, scope, &[life], key) {
             Ok(p) => p,
             Err(why) => return Val::unknown(why),
         };

@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 
 use super::Engine;
-use super::key::{self, KeyVal};
+use super::key::KeyVal;
 use super::logic::{Lack, Reason};
 use super::select::{Group, Missing};
 use super::value::Val;
@@ -99,7 +99,7 @@ impl<'t> Engine<'t> {
                 let groups = self.groups(sel, &metric.key);
                 let cells: Vec<(KeyVal, Vec<Cell>)> = groups
                     .par_iter()
-                    .map(|g| (g.key, self.stats(sel, g.key, Some(g), *segment, &stats)))
+                    .map(|g| (g.key, self.stats(sel, g.key, Some(g), (*segment, &metric.key), &stats)))
                     .collect();
                 for (key, cells) in cells {
                     for (table, cell) in tables.iter_mut().zip(cells) {
@@ -152,7 +152,7 @@ impl<'t> Engine<'t> {
                 segment,
                 over: None,
             } => {
-                let mut cells = self.stats(sel, key, group, *segment, &[(*stat, metric.min_count)]);
+                let mut cells = self.stats(sel, key, group, (*segment, &metric.key), &[(*stat, metric.min_count)]);
                 cells.pop().unwrap_or_else(|| Cell::of(Val::nothing()))
             }
             // A windowed metric has no single value; comparisons ask for its runs.
@@ -160,7 +160,9 @@ impl<'t> Engine<'t> {
                 Lack::Partial,
                 format!("{} has a value for each window, not one", metric.text),
             ))),
-            MetricKind::Covered { a, b, scope, segment } => Cell::of(self.covered(a, b, *scope, *segment, key, group)),
+            MetricKind::Covered { a, b, scope, segment } => {
+                Cell::of(self.covered(a, b, *scope, (*segment, &metric.key), key, group))
+            }
             MetricKind::Lift { a, b, scope } => Cell::of(self.lift(a, b, *scope, key, group)),
             MetricKind::Share { sel, segment } => {
                 let bare = Selector {
@@ -168,31 +170,47 @@ impl<'t> Engine<'t> {
                     ..sel.clone()
                 };
                 let count = [(Stat::Count, 0)];
-                let part = self.stats(sel, key, group, *segment, &count);
+                let part = self.stats(sel, key, group, (*segment, &metric.key), &count);
                 let all_groups = self.groups(&bare, &metric.key);
-                let all = self.stats(&bare, key, Self::group_of(&all_groups, key), *segment, &count);
+                let all = self.stats(
+                    &bare,
+                    key,
+                    Self::group_of(&all_groups, key),
+                    (*segment, &metric.key),
+                    &count,
+                );
                 match (part.first(), all.first()) {
                     (_, Some(a)) if a.all.point() == Some(Num::ZERO) => Cell::of(Val::nothing()),
                     (Some(p), Some(a)) => Cell::of(p.all.arith(Arith::Div, &a.all)),
                     _ => Cell::of(Val::nothing()),
                 }
             }
-            MetricKind::Trend { trend, sel, stat } => {
-                let half = |s: Segment| {
-                    let cells = self.stats(sel, key, group, s, &[(*stat, metric.min_count)]);
-                    (
-                        cells.into_iter().next().map_or_else(Val::nothing, |c| c.all),
-                        key::segment(self.trace, key, s),
-                    )
+            MetricKind::Trend {
+                trend,
+                sel,
+                stat,
+                from,
+                to,
+            } => {
+                let of = |s: Segment, what: (Stat, u64)| {
+                    let cells = self.stats(sel, key, group, (s, &metric.key), &[what]);
+                    cells.into_iter().next().map_or_else(Val::nothing, |c| c.all)
                 };
-                let ((first, base), (second, _)) = (half(Segment::FirstHalf), half(Segment::SecondHalf));
-                let events = self.stats(sel, key, group, Segment::FirstHalf, &[(Stat::Count, 0)]);
-                let n = events.first().and_then(|c| c.all.point()).map_or(0, Num::floor);
-                if n < i128::from(metric.min_count) || base.is_none_or(|b| b.len() < crate::unit::SEC) {
-                    let text = format!(
-                        "the first half holds {n} events, and a baseline needs {}",
-                        metric.min_count
-                    );
+                let what = (*stat, metric.min_count);
+                let (first, second) = (of(*from, what), of(*to, what));
+                let base = match self.stretches(*from, &metric.key, key) {
+                    Ok(base) => base.iter().map(|i| i.len()).sum::<i64>(),
+                    Err(v) => return Cell::of(v),
+                };
+                let events = of(*from, (Stat::Count, 0));
+                let n = events.point().map_or(0, Num::floor);
+                if n < i128::from(metric.min_count) || base < crate::unit::SEC {
+                    let name = if *from == Segment::FirstHalf {
+                        "first half"
+                    } else {
+                        "baseline"
+                    };
+                    let text = format!("the {name} holds {n} events, and a baseline needs {}", metric.min_count);
                     return Cell::of(Val::unknown(Reason::new(Lack::Few, text)));
                 }
                 let ratio = second.arith(Arith::Div, &first);
@@ -209,7 +227,9 @@ impl<'t> Engine<'t> {
                     },
                 })
             }
-            MetricKind::System { field, stat, segment } => Cell::of(self.system(*field, *stat, *segment, key)),
+            MetricKind::System { field, stat, segment } => {
+                Cell::of(self.system(*field, *stat, (*segment, &metric.key), key))
+            }
             MetricKind::Fact(fact) => Cell::of(self.fact(*fact, key)),
         }
     }
@@ -217,12 +237,12 @@ impl<'t> Engine<'t> {
     /// Positions of a group's events whose start lies in a segment.
     pub(super) fn inside<'g>(
         group: &'g Group<'t>,
-        segment: Interval,
+        segment: &'g [Interval],
     ) -> impl Iterator<Item = (&'t crate::trace::Lane, usize)> + 'g {
         group.parts.iter().flat_map(move |p| {
             let lane = p.lane;
             p.iter()
-                .filter(move |&i| segment.contains(lane.start[i]))
+                .filter(move |&i| segment.iter().any(|s| s.contains(lane.start[i])))
                 .map(move |i| (lane, i))
         })
     }

@@ -4,13 +4,14 @@
 //! from complete windows, or as bounds where part was dropped.
 
 use super::super::Engine;
-use super::super::key::{self, KeyVal};
+use super::super::key::KeyVal;
 use super::super::logic::{Lack, Reason};
-use super::super::select::{Group, Missing, intersect};
+use super::super::select::{Group, Missing, hull, intersect};
 use super::super::value::{Ext, Val};
 use super::Cell;
 use crate::lang::hir::{Base, Segment, Selector, Stat};
 use crate::trace::Lane;
+use crate::trace::catalogue::{Field, Key};
 use crate::unit::{Interval, Num};
 
 impl<'t> Engine<'t> {
@@ -20,23 +21,25 @@ impl<'t> Engine<'t> {
         sel: &Selector,
         key: KeyVal,
         group: Option<&Group<'t>>,
-        segment: Segment,
+        (segment, on): (Segment, &[Key]),
         stats: &[(Stat, u64)],
     ) -> Vec<Cell> {
         let all = |v: Val| stats.iter().map(|_| Cell::of(v.clone())).collect::<Vec<_>>();
-        let Some(seg) = key::segment(self.trace, key, segment) else {
-            let text = match segment {
-                Segment::Steady => "the process never reaches a steady state in this trace",
-                _ => "there is no such part of the trace",
-            };
-            return all(Val::unknown(Reason::new(Lack::Partial, text)));
+        let seg = match self.stretches(segment, on, key) {
+            Ok(seg) => seg,
+            Err(v) => return all(v),
         };
-        let missing = self.missing(sel, key, seg);
+        let mut missing = self.missing(sel, key, hull(&seg));
+        if seg.len() > 1 {
+            // Aggregates tell of the whole between the ends, not of the pieces.
+            (missing.whole, missing.least) = (None, 0);
+        }
         if let Some(why) = group.and_then(|g| g.uncertain.clone()) {
             return all(Val::unknown(why));
         }
-        let rows = Rows::gather(group, seg);
-        let windows = intersect(&missing.windows, &[seg]);
+        let rows = Rows::gather(group, &seg);
+        let len: i64 = seg.iter().map(|s| s.len()).sum();
+        let windows = intersect(&missing.windows, &seg);
         let in_windows = (!missing.is_nothing() && !windows.is_empty()).then(|| {
             let mut rows = Rows::default();
             for w in &windows {
@@ -49,21 +52,36 @@ impl<'t> Engine<'t> {
         stats
             .iter()
             .map(|&(stat, min_count)| {
-                let all = rows.stat(stat, min_count, &missing, seg.len(), &mut sorted, group, seg);
+                let all = match stat {
+                    Stat::Distinct(field) => self.distinct(field, &missing, group, &seg),
+                    _ => rows.stat(stat, min_count, &missing, len, &mut sorted, group, &seg),
+                };
                 // What is true of a part is not true of the whole, except where a part is a fair
                 // sample: additive and extreme values are told by bounds only.
                 let sample = matches!(stat, Stat::Pct(..) | Stat::Avg | Stat::Stddev | Stat::Throughput);
                 let window = in_windows.as_ref().filter(|_| sample).map(|(rows, len)| {
                     let nothing = Missing::nothing();
-                    rows.stat(stat, min_count, &nothing, *len, &mut sorted_windows, group, seg)
+                    rows.stat(stat, min_count, &nothing, *len, &mut sorted_windows, group, &seg)
                 });
                 Cell { all, window }
             })
             .collect()
     }
 
+    /// How many values a field has.
+    fn distinct(&self, field: Field, missing: &Missing, group: Option<&Group<'t>>, seg: &[Interval]) -> Val {
+        let inside = || group.into_iter().flat_map(|g| Self::inside(g, seg));
+        let values: std::collections::BTreeSet<_> = inside().filter_map(|(l, i)| self.identity(l, i, field)).collect();
+        let least = values.len() as i128;
+        let n = inside().count() as u64;
+        let most = missing
+            .count
+            .map_or(Ext::PosInf, |m| Ext::Fin(Num::int(least + i128::from(m))));
+        Val::between(Ext::Fin(Num::int(least)), most, n, missing.reason())
+    }
+
     /// The median duration of a selection without its filters on duration: what is usual.
-    pub(in crate::eval) fn usual(&self, sel: &Selector, key: KeyVal, keys: &[crate::trace::catalogue::Key]) -> i64 {
+    pub(in crate::eval) fn usual(&self, sel: &Selector, key: KeyVal, keys: &[Key]) -> i64 {
         if !matches!(sel.base, Base::Ops(_) | Base::State(_)) {
             return 0;
         }
@@ -98,9 +116,11 @@ struct Rows {
 }
 
 impl Rows {
-    fn gather(group: Option<&Group<'_>>, seg: Interval) -> Self {
+    fn gather(group: Option<&Group<'_>>, seg: &[Interval]) -> Self {
         let mut rows = Self::default();
-        rows.add(group, seg);
+        for s in seg {
+            rows.add(group, *s);
+        }
         rows
     }
 
@@ -146,7 +166,7 @@ impl Rows {
         len: i64,
         sorted: &mut Vec<i64>,
         group: Option<&Group<'_>>,
-        seg: Interval,
+        seg: &[Interval],
     ) -> Val {
         let n = self.n();
         // Additive ones first: zero events are a number too.
@@ -187,20 +207,10 @@ impl Rows {
                 let Some(group) = group else {
                     return per_time(counted(0, None, missing.sum));
                 };
-                let exact = union_len(group, seg);
+                let exact: i128 = seg.iter().map(|s| union_len(group, *s)).sum();
                 let at_most = missing.sum.map(|s| s.min(i128::from(len) - exact).max(0));
                 let at_most = Some(at_most.unwrap_or_else(|| (i128::from(len) - exact).max(0)));
                 return per_time(counted(exact, None, at_most));
-            }
-            Stat::Distinct(field) => {
-                let mut values: Vec<i64> = group
-                    .into_iter()
-                    .flat_map(|g| Engine::inside(g, seg))
-                    .filter_map(|(lane, i)| key::field(lane, i, field))
-                    .collect();
-                values.sort_unstable();
-                values.dedup();
-                return counted(values.len() as i128, None, missing.count.map(i128::from));
             }
             _ => {}
         }
@@ -232,7 +242,7 @@ impl Rows {
                 Num::ratio(self.bytes, self.sum).map_or_else(Val::nothing, |v| Val::exact(v, n))
             }
             Stat::Throughput if missing.is_nothing() => Val::nothing(),
-            Stat::Stddev if missing.is_nothing() => Val::exact(Num::int(self.stddev()), n),
+            Stat::Stddev if missing.is_nothing() => Val::exact(Num::int(stddev(&self.durs)), n),
             Stat::Throughput | Stat::Stddev => Val::unknown(missing.reason()),
             Stat::First | Stat::Last => {
                 if !missing.is_nothing() {
@@ -311,18 +321,19 @@ impl Rows {
         };
         Val::between(num(low), high, n, missing.reason())
     }
+}
 
-    #[expect(
-        clippy::cast_precision_loss,
-        clippy::cast_possible_truncation,
-        reason = "a spread, rounded to ns"
-    )]
-    fn stddev(&self) -> i128 {
-        let n = self.durs.len() as f64;
-        let mean = self.sum as f64 / n;
-        let var = self.durs.iter().map(|d| (*d as f64 - mean).powi(2)).sum::<f64>() / n;
-        var.sqrt().round() as i128
-    }
+/// The standard deviation of durations.
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    reason = "a spread, rounded to ns"
+)]
+pub(super) fn stddev(durs: &[i64]) -> i128 {
+    let n = durs.len() as f64;
+    let mean = durs.iter().map(|d| i128::from(*d)).sum::<i128>() as f64 / n;
+    let var = durs.iter().map(|d| (*d as f64 - mean).powi(2)).sum::<f64>() / n;
+    var.sqrt().round() as i128
 }
 
 /// Nearest rank, from 1: the smallest k with k/n >= p/q.

@@ -1,24 +1,25 @@
 //! The host's snapshots, and facts about the recording.
 
 use super::super::Engine;
-use super::super::key::{self, KeyVal};
+use super::super::key::KeyVal;
 use super::super::logic::{Lack, Reason};
 use super::super::value::Val;
 use crate::lang::hir::{Segment, Stat};
-use crate::trace::catalogue::{SystemField, TraceFact};
+use crate::trace::catalogue::{Key, SystemField, TraceFact};
 use crate::unit::Num;
 
 impl Engine<'_> {
     /// A statistic over the snapshots of the key's node within a segment of its life.
-    pub(super) fn system(&self, field: SystemField, stat: Stat, segment: Segment, key: KeyVal) -> Val {
+    pub(super) fn system(&self, field: SystemField, stat: Stat, (segment, on): (Segment, &[Key]), key: KeyVal) -> Val {
         let node = self.trace.node(key.node());
         if node.snapshots.is_empty() {
             return Val::unknown(Reason::new(Lack::Missing, "no system snapshots in this trace"));
         }
-        let Some(seg) = key::segment(self.trace, key, segment) else {
-            return Val::unknown(Reason::new(Lack::Partial, "there is no such part of the trace"));
+        let seg = match self.stretches(segment, on, key) {
+            Ok(seg) => seg,
+            Err(v) => return v,
         };
-        let inside = node.snapshots.iter().filter(|s| seg.contains(s.at));
+        let inside = node.snapshots.iter().filter(|s| seg.iter().any(|w| w.contains(s.at)));
         let values: Vec<(i64, i64)> = inside.filter_map(|s| s.field(field, node.cores)).collect();
         let n = values.len() as u64;
         let Some(&(_, scale)) = values.first() else {

@@ -1,10 +1,14 @@
 //! Sliding windows: `metric over 1s > x` asks for runs of windows that satisfy a bound.
 
+use std::collections::BTreeMap;
+
 use super::super::Engine;
-use super::super::key::{self, KeyVal};
+use super::super::key::KeyVal;
 use super::super::logic::{Lack, Reason, Truth};
-use super::super::select::compare;
+use super::super::select::{Identity, compare, hull};
 use super::super::value::Val;
+use super::Union;
+use super::stat::stddev;
 use crate::lang::hir::{Base, CmpOp, Metric, MetricKind, Selector, Stat, Window};
 use crate::trace::catalogue::Source;
 use crate::trace::coverage;
@@ -42,24 +46,25 @@ impl Engine<'_> {
         else {
             return unknown(Reason::new(Lack::Partial, "not a windowed metric"));
         };
-        let Some(seg) = key::segment(self.trace, key, *segment) else {
-            return unknown(Reason::new(Lack::Partial, "there is no such part of the trace"));
+        let pieces = match self.stretches(*segment, &metric.key, key) {
+            Ok(pieces) => pieces,
+            Err(v) => {
+                let truth = if v.empty { Truth::False } else { Truth::Unknown };
+                return Runs {
+                    truth,
+                    why: v.why.clone(),
+                    runs: Vec::new(),
+                    best: v,
+                };
+            }
         };
+        let seg = hull(&pieces);
         if sel.source == Source::Mem
             && matches!(stat, Stat::Count | Stat::Rate | Stat::Bytes)
+            && pieces.len() == 1
             && let Some(found) = self.counted_runs(sel, *stat, *w, key, seg, op, bound)
         {
             return found;
-        }
-        if matches!(
-            stat,
-            Stat::Busy | Stat::Stddev | Stat::Throughput | Stat::Distinct(_) | Stat::First | Stat::Last
-        ) {
-            // Not measured in windows yet: an unknown value is not a false one.
-            return unknown(Reason::new(
-                Lack::Partial,
-                "this statistic cannot be judged in sliding windows; use sum, count or a percentile",
-            ));
         }
         let groups = self.groups(sel, &metric.key);
         let group = Self::group_of(&groups, key);
@@ -67,16 +72,37 @@ impl Engine<'_> {
         if let Some(why) = group.and_then(|g| g.uncertain.clone()) {
             return unknown(why);
         }
-        let mut events: Vec<(i64, i64, i64)> = group
+        let mut codes: BTreeMap<Identity<'_>, u32> = BTreeMap::new();
+        let mut code = |lane, i| {
+            let Stat::Distinct(field) = stat else { return None };
+            let next = u32::try_from(codes.len()).unwrap_or(u32::MAX);
+            self.identity(lane, i, *field).map(|v| *codes.entry(v).or_insert(next))
+        };
+        let mut events: Vec<Ev> = group
             .into_iter()
-            .flat_map(|g| Self::inside(g, seg))
-            .map(|(l, i)| (l.start[i], l.dur[i], l.bytes.get(i).copied().unwrap_or(0)))
+            .flat_map(|g| g.parts.iter().flat_map(|p| p.iter().map(|i| (p.lane, i))))
+            .map(|(l, i)| Ev {
+                start: l.start[i],
+                dur: l.dur[i],
+                bytes: l.bytes.get(i).copied().unwrap_or(0),
+                code: code(l, i),
+            })
             .collect();
         events.sort_unstable();
-        let mut out = slide(&events, *stat, metric.min_count, *w, seg, op, bound);
+        let busy = Union::of(events.iter().map(|e| e.when()).collect());
+        let mut out = Runs::none();
+        for piece in &pieces {
+            let from = events.partition_point(|e| e.start < piece.start);
+            let to = events.partition_point(|e| e.start <= piece.end).max(from);
+            let inside = &events[from..to];
+            out.add(
+                slide(inside, &busy, (*stat, metric.min_count), *w, *piece, (op, bound)),
+                op,
+            );
+        }
         // More events than the rows show can only add to a sum: a bound from below stays proven.
-        let additive = matches!(stat, Stat::Count | Stat::Rate | Stat::Sum | Stat::Bytes);
-        let grows = additive && matches!(op, CmpOp::Gt | CmpOp::Ge);
+        let additive = is_additive(*stat);
+        let grows = (additive || matches!(stat, Stat::Busy | Stat::Distinct(_))) && matches!(op, CmpOp::Gt | CmpOp::Ge);
         let proven = grows && out.truth == Truth::True;
         if !missing.is_nothing() && !proven {
             return unknown(missing.reason());
@@ -87,6 +113,9 @@ impl Engine<'_> {
             } else {
                 Val::nothing()
             };
+        } else if out.truth == Truth::False && out.best.empty {
+            let what = format!("no window of {} holds enough events", crate::unit::show_dur(w.len_ns));
+            return unknown(Reason::new(Lack::Few, what));
         }
         out
     }
@@ -202,61 +231,103 @@ fn push_run(runs: &mut Vec<Interval>, w: Interval) {
     }
 }
 
+/// An event as windows see it. Orders by start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Ev {
+    start: i64,
+    dur: i64,
+    bytes: i64,
+    /// Equal for equal values of the field whose different ones are counted.
+    code: Option<u32>,
+}
+
+impl Ev {
+    fn when(&self) -> Interval {
+        Interval::new(self.start, self.start.saturating_add(self.dur))
+    }
+}
+
+impl Runs {
+    fn none() -> Self {
+        Self {
+            truth: Truth::False,
+            why: None,
+            runs: Vec::new(),
+            best: Val::nothing(),
+        }
+    }
+
+    /// Takes in those of a later piece.
+    fn add(&mut self, later: Self, op: CmpOp) {
+        self.truth = self.truth.or(later.truth);
+        later.runs.into_iter().for_each(|r| push_run(&mut self.runs, r));
+        let samples = self.best.samples + later.best.samples;
+        if let Some(v) = later.best.point()
+            && self.best.point().is_none_or(|b| better(v, b, op))
+        {
+            self.best = later.best;
+        }
+        self.best.samples = samples;
+    }
+}
+
+fn is_additive(stat: Stat) -> bool {
+    matches!(stat, Stat::Count | Stat::Rate | Stat::Sum | Stat::Bytes)
+}
+
 /// Slides over events sorted by start. Additive statistics with a bound from below slide exactly: a
 /// window that holds most starts at an event. Others move in steps.
 fn slide(
-    events: &[(i64, i64, i64)],
-    stat: Stat,
-    min_count: u64,
+    events: &[Ev],
+    busy: &Union,
+    (stat, min_count): (Stat, u64),
     w: Window,
     seg: Interval,
-    op: CmpOp,
-    bound: Num,
+    (op, bound): (CmpOp, Num),
 ) -> Runs {
-    let additive = matches!(stat, Stat::Count | Stat::Rate | Stat::Sum | Stat::Bytes);
-    let exact = additive && matches!(op, CmpOp::Gt | CmpOp::Ge) && w.every_ns * 10 == w.len_ns;
+    let exact = is_additive(stat) && matches!(op, CmpOp::Gt | CmpOp::Ge) && w.every_ns * 10 == w.len_ns;
     let mut runs = Vec::new();
     let mut best: Option<Num> = None;
     let mut samples = 0;
-    let mut judge = |from: i64, window: &[(i64, i64, i64)], prefix: Option<i128>| {
-        let Some(v) = window_stat(window, stat, min_count, w, prefix) else {
-            return;
+    let mut judge = |from: i64, window: &[Ev], prefix: Option<i128>| {
+        let when = Interval::new(from, from.saturating_add(w.len_ns));
+        let value = match stat {
+            Stat::Busy => Num::ratio(busy.overlap(when).into(), w.len_ns.into()),
+            _ => window_stat(window, stat, min_count, w, prefix),
         };
+        let Some(v) = value else { return };
         samples += 1;
         if best.is_none_or(|b| better(v, b, op)) {
             best = Some(v);
         }
         if compare(v, op, bound) {
-            push_run(
-                &mut runs,
-                Interval::new(from, from.saturating_add(w.len_ns).min(seg.end)),
-            );
+            push_run(&mut runs, Interval::new(from, when.end.min(seg.end)));
         }
     };
     if exact {
-        let weight = |e: &(i64, i64, i64)| match stat {
-            Stat::Sum => i128::from(e.1),
-            Stat::Bytes => i128::from(e.2),
+        let weight = |e: &Ev| match stat {
+            Stat::Sum => i128::from(e.dur),
+            Stat::Bytes => i128::from(e.bytes),
             _ => 1,
         };
         let (mut end, mut sum) = (0, 0i128);
         for i in 0..events.len() {
-            while end < events.len() && events[end].0 < events[i].0.saturating_add(w.len_ns) {
+            while end < events.len() && events[end].start < events[i].start.saturating_add(w.len_ns) {
                 sum += weight(&events[end]);
                 end += 1;
             }
-            judge(events[i].0, &events[i..end], Some(sum));
+            judge(events[i].start, &events[i..end], Some(sum));
             sum -= weight(&events[i]);
         }
     } else if w.every_ns > 0 {
         let (mut a, mut b) = (0, 0);
         let mut from = seg.start;
         while from.saturating_add(w.len_ns) <= seg.end {
-            while a < events.len() && events[a].0 < from {
+            while a < events.len() && events[a].start < from {
                 a += 1;
             }
             b = b.max(a);
-            while b < events.len() && events[b].0 < from + w.len_ns {
+            while b < events.len() && events[b].start < from + w.len_ns {
                 b += 1;
             }
             judge(from, &events[a..b], None);
@@ -271,27 +342,36 @@ fn slide(
     }
 }
 
-fn window_stat(events: &[(i64, i64, i64)], stat: Stat, min_count: u64, w: Window, sum: Option<i128>) -> Option<Num> {
+fn window_stat(events: &[Ev], stat: Stat, min_count: u64, w: Window, sum: Option<i128>) -> Option<Num> {
     let n = events.len() as i128;
-    let total = |f: fn(&(i64, i64, i64)) -> i64| sum.unwrap_or_else(|| events.iter().map(|e| i128::from(f(e))).sum());
+    let total = |f: fn(&Ev) -> i64| sum.unwrap_or_else(|| events.iter().map(|e| i128::from(f(e))).sum());
+    let durs = || events.iter().map(|e| e.dur);
     match stat {
         Stat::Count => Some(Num::int(n)),
         Stat::Rate => Num::ratio(n, i128::from(w.len_ns)),
-        Stat::Sum => Some(Num::int(total(|e| e.1))),
-        Stat::Bytes => Some(Num::int(total(|e| e.2))),
+        Stat::Sum => Some(Num::int(total(|e| e.dur))),
+        Stat::Bytes => Some(Num::int(total(|e| e.bytes))),
+        Stat::Distinct(_) => {
+            let codes: std::collections::BTreeSet<u32> = events.iter().filter_map(|e| e.code).collect();
+            Some(Num::int(codes.len() as i128))
+        }
         _ if n == 0 || n < i128::from(min_count) => None,
-        Stat::Avg => Num::ratio(events.iter().map(|e| i128::from(e.1)).sum(), n),
-        Stat::Min => events.iter().map(|e| e.1).min().map(|v| Num::int(v.into())),
-        Stat::Max => events.iter().map(|e| e.1).max().map(|v| Num::int(v.into())),
+        Stat::Avg => Num::ratio(total(|e| e.dur), n),
+        Stat::Min => durs().min().map(|v| Num::int(v.into())),
+        Stat::Max => durs().max().map(|v| Num::int(v.into())),
+        Stat::First => events.first().map(|e| Num::int(e.dur.into())),
+        Stat::Last => events.last().map(|e| Num::int(e.dur.into())),
+        Stat::Stddev => Some(Num::int(stddev(&durs().collect::<Vec<_>>()))),
+        Stat::Throughput => Num::ratio(total(|e| e.bytes), events.iter().map(|e| i128::from(e.dur)).sum()),
         Stat::Pct(p, q) => {
-            let mut durs: Vec<i64> = events.iter().map(|e| e.1).collect();
+            let mut durs: Vec<i64> = durs().collect();
             let k = (durs.len() as u64 * u64::from(p))
                 .div_ceil(u64::from(q.max(1)))
                 .clamp(1, durs.len() as u64);
             let k = usize::try_from(k - 1).ok()?;
             Some(Num::int((*durs.select_nth_unstable(k).1).into()))
         }
-        _ => None,
+        Stat::Busy => None,
     }
 }
 
@@ -302,15 +382,22 @@ mod tests {
     #[test]
     fn additive_windows_slide_exactly() {
         // Eleven events within 10 ns, but never eleven in a window aligned to steps of 10.
-        let events: Vec<(i64, i64, i64)> = (95..106).map(|t| (t, 1, 0)).collect();
+        let event = |start| Ev {
+            start,
+            dur: 1,
+            bytes: 0,
+            code: None,
+        };
+        let events: Vec<Ev> = (95..106).map(event).collect();
+        let busy = Union::default();
         let w = Window {
             len_ns: 20,
             every_ns: 2,
         };
         let seg = Interval::new(0, 1000);
-        let got = slide(&events, Stat::Count, 0, w, seg, CmpOp::Ge, Num::int(11));
+        let got = slide(&events, &busy, (Stat::Count, 0), w, seg, (CmpOp::Ge, Num::int(11)));
         assert_eq!(got.runs, [Interval::new(95, 115)]);
-        let got = slide(&events, Stat::Count, 0, w, seg, CmpOp::Ge, Num::int(12));
+        let got = slide(&events, &busy, (Stat::Count, 0), w, seg, (CmpOp::Ge, Num::int(12)));
         assert_eq!((got.truth, got.best.point()), (Truth::False, Some(Num::int(11))));
     }
 }

@@ -154,7 +154,7 @@ impl<'a> Layout<'a> {
                 lines.sort_by_key(|l| l.span.start);
                 (t.rule.span, lines)
             }
-            Item::Let(_) | Item::Param(_) | Item::Set(_) => {
+            Item::Let(_) | Item::Param(_) | Item::Set(_) | Item::Segment(_) => {
                 let exprs = expressions(item);
                 return self.grouped(lo, hi, self.flow(lo, hi, &exprs, Flow::Plain).nest(INDENT));
             }
@@ -424,6 +424,7 @@ fn span(item: &Item) -> Span {
         Item::Let(l) => l.span,
         Item::Param(p) => p.span,
         Item::Set(s) => s.span,
+        Item::Segment(s) => s.span,
         Item::Rule(r) => r.span,
         Item::Test(t) => t.span,
     }
@@ -451,6 +452,7 @@ fn of_fixture(f: &Fixture) -> Vec<&Expr> {
 pub(super) fn expressions(item: &Item) -> Vec<&Expr> {
     match item {
         Item::Let(l) => vec![&l.expr],
+        Item::Segment(s) => vec![&s.expr],
         Item::Param(p) => {
             let range = p.range.iter().flat_map(|(low, high)| [low, high]);
             std::iter::once(&p.value).chain(range).collect()

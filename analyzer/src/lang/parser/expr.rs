@@ -10,8 +10,8 @@ use super::super::ast::{ArithOp, CompareOp, Expr, ExprKind, Member, SetRef, Side
 use super::super::diagnostic::{Code, Diagnostic};
 use super::super::limits;
 use super::super::token::{Kind, Punct, unit};
+use super::deeper;
 use super::input::{Fault, Res, Tokens, any_name, expect, name, punct, word};
-use super::{deeper, not_yet};
 use crate::source::Span;
 
 /// Builds a node, unless the tree would become too high.
@@ -347,7 +347,7 @@ fn win(t: Tokens<'_>) -> Res<'_, Expr> {
     node(t, ExprKind::Over(a, d, every), span)
 }
 
-/// `post = atom { "." ( NAME | STAT ) | "[" expr { "," expr } "]" | "(" [ args ] ")" | "@" NAME }`
+/// `post = atom { "." ( NAME | STAT ) | "[" expr { "," expr } "]" | "(" [ args ] ")" | "@" NAME [ "(" expr ")" ] }`
 fn post(t: Tokens<'_>) -> Res<'_, Expr> {
     let (mut t, mut a) = atom(t)?;
     // Numbers and texts have no parts: what follows one ends it.
@@ -375,14 +375,15 @@ fn post(t: Tokens<'_>) -> Res<'_, Expr> {
             (rest, ExprKind::Call(a, list))
         } else if t.is_punct(Punct::At) {
             let (after, n) = expect("a segment after `@`", any_name).parse(rest)?;
-            if after.is_punct(Punct::LParen) {
-                return not_yet(
-                    rest,
-                    "a segment with a condition",
-                    "segments are trace, first_half, second_half, warmup, steady",
-                );
-            }
-            (after, ExprKind::At(a, n))
+            let (after, of) = match punct(Punct::LParen)(after) {
+                Err(_) => (after, None),
+                Ok((inner, open)) => {
+                    let (inner, of) = expect("what the segment lies before, after or in", expr).parse(inner)?;
+                    let (inner, _) = close(inner, open, Punct::RParen)?;
+                    (inner, Some(of))
+                }
+            };
+            (after, ExprKind::At(a, n, of))
         } else {
             return Ok((t, a));
         };
@@ -427,7 +428,7 @@ fn member(t: Tokens<'_>) -> Res<'_, Member> {
     Ok((t, Member::Name(n)))
 }
 
-/// `atom = NAME | STAT | NUMBER | QUANTITY | RATE | STRING | REGEX | "(" expr ")"`
+/// `atom = NAME | STAT | NUMBER | QUANTITY | RATE | STRING | REGEX | "during" | "(" expr ")"`
 fn atom(t: Tokens<'_>) -> Res<'_, Expr> {
     if let Ok((rest, open)) = punct(Punct::LParen)(t) {
         let (rest, inner) = expect("an expression after `(`", expr).parse(rest)?;
@@ -443,6 +444,10 @@ fn atom(t: Tokens<'_>) -> Res<'_, Expr> {
     }
     if let Some(Kind::Stat(n, d)) = t.first().map(|k| &k.kind) {
         return node(t.skip(1), ExprKind::Stat(*n, *d), t.span());
+    }
+    // Among the arguments of a function a segment is named like a function of its own.
+    if t.is_word("during") && t.skip(1).is_punct(Punct::LParen) {
+        return node(t.skip(1), ExprKind::Name("during".to_owned(), false), t.span());
     }
     alt((number_like, text_like, plain_name)).parse(t)
 }

@@ -6,7 +6,7 @@ use nom::combinator::opt;
 use nom::multi::separated_list1;
 use nom::sequence::preceded;
 
-use super::super::ast::{Clause, ClauseKind, Expr, Item, Let, Name, Param, Rule, Set, Text};
+use super::super::ast::{Clause, ClauseKind, Expr, Item, Let, Name, Param, Rule, Segment, Set, Text};
 use super::super::diagnostic::{Code, Diagnostic};
 use super::super::token::{Kind, Punct};
 use super::expr::{close, expr, set_literal};
@@ -14,11 +14,10 @@ use super::input::{Fault, Res, Tokens, expect, name, number, punct, settle, stri
 use super::{CLAUSE_WORDS, ITEM_WORDS, not_yet, test_block};
 use crate::source::Span;
 
-/// `item = param | let | set | rule | test`; import, segment and override are reserved.
+/// `item = param | let | set | segment | rule | test`; import and override are reserved.
 pub(super) fn item(t: Tokens<'_>) -> Res<'_, Item> {
     let reserved = [
         ("import", "give all files on the command line: their rules run together"),
-        ("segment", "segments are trace, first_half, second_half, warmup, steady"),
         ("override", "change thresholds with `param` and `--set NAME=VALUE`"),
     ];
     if let Some((w, instead)) = reserved.into_iter().find(|(w, _)| t.is_word(w)) {
@@ -38,6 +37,7 @@ pub(super) fn item(t: Tokens<'_>) -> Res<'_, Item> {
         let_.map(Item::Let),
         param.map(Item::Param),
         set.map(Item::Set),
+        segment.map(Item::Segment),
         test_block::test.map(Item::Test),
     ))
     .parse(t)
@@ -120,6 +120,16 @@ fn param(start: Tokens<'_>) -> Res<'_, Param> {
             span,
         },
     ))
+}
+
+/// `segment = "segment" NAME "=" expr`
+fn segment(start: Tokens<'_>) -> Res<'_, Segment> {
+    let (t, _) = word("segment")(start)?;
+    let (t, name) = expect("a name after `segment`", name).parse(t)?;
+    let (t, _) = expect("`=`", punct(Punct::Eq)).parse(t)?;
+    let (t, expr) = expect("what the segment covers", expr).parse(t)?;
+    let span = whole(start, t);
+    Ok((t, Segment { name, expr, span }))
 }
 
 /// `set = "set" NAME "=" "{" literal { "," literal } "}"`

@@ -125,9 +125,11 @@ fn file(mut t: Tokens<'_>) -> File {
     out
 }
 
-/// The name that a `let`, `param` or `set` that cannot be read would have defined.
+/// The name that a `let`, `param`, `set` or `segment` that cannot be read would have defined.
 fn defined_name(t: Tokens<'_>) -> Option<String> {
-    let (t, _) = ["let", "param", "set"].iter().find_map(|w| word(w)(t).ok())?;
+    let (t, _) = ["let", "param", "set", "segment"]
+        .iter()
+        .find_map(|w| word(w)(t).ok())?;
     match &t.first()?.kind {
         Kind::Name(n) | Kind::Quoted(n) => Some(n.to_string()),
         _ => None,

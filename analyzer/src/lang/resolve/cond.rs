@@ -134,7 +134,7 @@ impl Checker<'_> {
     }
 
     /// What stands beside a word of order: one thing that has a place in time.
-    fn element(&mut self, e: &Expr, word: &str) -> R<Cond> {
+    pub(super) fn element(&mut self, e: &Expr, word: &str) -> R<Cond> {
         let c = self.cond(e)?;
         self.needs_place(&c, e, word)?;
         Ok(c)

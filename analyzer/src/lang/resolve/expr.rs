@@ -7,7 +7,7 @@ use super::super::suggest::nearest;
 use super::R;
 use super::function::FUNCTIONS;
 use super::scope::{Checker, Left, Number, Scope};
-use super::select::{STATS, Selection, metric_text, segment_name, stat_by_name, stat_text};
+use super::select::{STATS, Selection, stat_by_name, stat_text};
 use crate::source::Span;
 use crate::trace::catalogue::{FieldType, Source, SystemField};
 use crate::unit::{Dim, Num};
@@ -102,7 +102,7 @@ impl Checker<'_> {
                 self.filtered(s, list, &text, e.span).map(Typed::Selection)
             }
             ExprKind::Call(f, args) => self.call(f, args, e.span, sc),
-            ExprKind::At(a, name) => self.at(a, name, e.span, sc),
+            ExprKind::At(a, name, of) => self.at(a, (name, of.as_ref()), e.span, sc),
             ExprKind::Over(a, len, every) => self.over(a, len, every.as_ref(), e.span, sc).map(Typed::Number),
             ExprKind::Not(_)
             | ExprKind::And(_)
@@ -327,8 +327,8 @@ impl Checker<'_> {
         }
     }
 
-    fn at(&mut self, a: &Expr, name: &Name, span: Span, sc: &mut Scope) -> R<Typed> {
-        let segment = self.segment(name)?;
+    fn at(&mut self, a: &Expr, (name, of): (&Name, Option<&Expr>), span: Span, sc: &mut Scope) -> R<Typed> {
+        let segment = self.segment(name, of)?;
         // A bare statistic with its own segment.
         let bare = match &*a.kind {
             ExprKind::Stat(n, d) => Some(Stat::Pct(*n, *d)),
@@ -356,6 +356,7 @@ impl Checker<'_> {
                 let Value::Metric(id) = n.value else {
                     return self.segment_not_here(name.span, "a segment belongs to a statistic");
                 };
+                let written = self.segment_name(segment);
                 let proto = &mut self.protos[id.0 as usize];
                 let slot = match &mut proto.kind {
                     MetricKind::Stat { segment, .. }
@@ -366,7 +367,10 @@ impl Checker<'_> {
                         return self.segment_not_here(name.span, "`lift` compares with the whole life of the key");
                     }
                     MetricKind::Trend { .. } => {
-                        return self.segment_not_here(name.span, "`drop`, `rise` and `change` compare the halves");
+                        return self.segment_not_here(
+                            name.span,
+                            "`drop`, `rise` and `change` name their segments as arguments",
+                        );
                     }
                     MetricKind::Fact(_) => {
                         return self.segment_not_here(name.span, "this is a fact about the whole recording");
@@ -381,7 +385,7 @@ impl Checker<'_> {
                     return self.segment_not_here(name.span, "a segment is given already");
                 }
                 *slot = segment;
-                proto.term.text = format!("{}@{}", proto.term.text, segment_name(segment));
+                proto.term.text = format!("{}@{written}", proto.term.text);
                 if let Some(o) = &mut proto.origin {
                     o.segment = Some(segment);
                 }
@@ -447,7 +451,7 @@ impl Checker<'_> {
                 None
             }
             MetricKind::Stat { .. } => Some("a filter looks at one event; windows have no place in it"),
-            MetricKind::Trend { .. } => Some("`drop`, `rise` and `change` compare the halves of the key's life"),
+            MetricKind::Trend { .. } => Some("`drop`, `rise` and `change` compare two segments"),
             _ => Some("this has no windows"),
         };
         if let Some(why) = what {
@@ -460,7 +464,9 @@ impl Checker<'_> {
                 MetricKind::Stat { stat, .. } => stat_text(*stat),
                 _ => String::new(),
             };
-            proto.term.text = metric_text(o, &stat);
+            let o = o.clone();
+            let text = self.metric_text(&o, &stat);
+            self.protos[id.0 as usize].term.text = text;
         }
         if every.is_none() {
             let text = format!(

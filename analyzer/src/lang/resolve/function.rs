@@ -1,8 +1,8 @@
 //! Functions of selections and of metrics: `covered`, `share`, `drop`, `gap`, …
 
-use super::super::ast::{Expr, ExprKind, Member};
+use super::super::ast::{Expr, ExprKind, Member, Name};
 use super::super::diagnostic::Code;
-use super::super::hir::{Base, MetricKind, Scope as Whose, Selector, Stat, Trend, Value};
+use super::super::hir::{Base, MetricKind, Scope as Whose, Segment, Selector, Stat, Trend, Value};
 use super::R;
 use super::expr::Typed;
 use super::scope::{Checker, Number, Proto, Scope};
@@ -326,12 +326,48 @@ impl Checker<'_> {
         ))
     }
 
-    /// `drop(m)`, `rise(m)`, `change(m)`.
+    /// A segment among the arguments of a function: `warmup`, `before(mem.oom)`.
+    fn segment_argument(&mut self, e: &Expr) -> R<Segment> {
+        let named = |n: &str, at: Span| Name {
+            text: n.to_owned(),
+            span: at,
+        };
+        match &*e.kind {
+            ExprKind::Name(n, _) => self.segment(&named(n, e.span), None),
+            ExprKind::Call(f, args) => match (&*f.kind, args.as_slice()) {
+                (ExprKind::Name(n, _), [x]) => self.segment(&named(n, f.span), Some(x)),
+                _ => self.arguments(
+                    e.span,
+                    "a segment is needed here",
+                    "as in `warmup` or `before(mem.oom)`",
+                ),
+            },
+            _ => self.arguments(
+                e.span,
+                "a segment is needed here",
+                "as in `warmup` or `before(mem.oom)`",
+            ),
+        }
+    }
+
+    /// `drop(m)`, `rise(m)`, `change(m)`, each also of two segments: `drop(m, A, B)`.
     fn trend(&mut self, name: &str, args: &[Expr], span: Span, sc: &mut Scope) -> R<Number> {
         self.spend(span)?;
         let example = format!("as in `{name}(gpu.launch.rate)`");
-        let [x] = args else {
-            return self.arguments(span, &format!("`{name}` takes one statistic"), &example);
+        let (x, from, to) = match args {
+            [x] => (x, Segment::FirstHalf, Segment::SecondHalf),
+            [x, a, b] => {
+                let (a, b) = (self.segment_argument(a), self.segment_argument(b));
+                (x, a?, b?)
+            }
+            _ => {
+                let what = format!("`{name}` takes one statistic, and optionally two segments to compare");
+                return self.arguments(
+                    span,
+                    &what,
+                    &format!("{example} or `{name}(gpu.launch.rate, warmup, steady)`"),
+                );
+            }
         };
         let mut inner = Scope {
             left: Vec::new(),
@@ -363,20 +399,22 @@ impl Checker<'_> {
                 .diag(
                     Code::BadArguments,
                     x.span,
-                    format!("`{name}` compares one statistic of events in two halves"),
+                    format!("`{name}` compares one statistic of events in two segments"),
                 )
                 .label(format!("this is {what}"))
                 .help(example);
             return self.fail(d);
         };
-        if over.is_some() || segment != super::super::hir::Segment::Trace {
+        if over.is_some() || segment != Segment::Trace {
             let d = self
                 .diag(
                     Code::BadArguments,
                     x.span,
-                    format!("`{name}` compares the halves of the key's life; its statistic has no segment or window"),
+                    format!("the statistic in `{name}` has no segment or window of its own"),
                 )
-                .help(example);
+                .help(format!(
+                    "name the segments behind it: `{name}(gpu.launch.rate, warmup, steady)`"
+                ));
             return self.fail(d);
         }
         // The statistic itself is not asked for, only the trend: take it out again.
@@ -384,16 +422,21 @@ impl Checker<'_> {
             self.protos.truncate(first);
             self.terms.pop();
         }
-        let term = super::scope::Term {
-            text: format!("{name}({})", term.text),
-            span,
-            ..term
+        let halves = args.len() == 1;
+        let (a, b) = (self.segment_name(from), self.segment_name(to));
+        let text = if halves {
+            format!("{name}({})", term.text)
+        } else {
+            format!("{name}({}, {a}, {b})", term.text)
         };
+        let term = super::scope::Term { text, span, ..term };
         self.terms.push(term.clone());
-        self.note(format!(
-            "`{}` compares the second half of the key's life with the first",
-            term.text
-        ));
+        if halves {
+            self.note(format!(
+                "`{}` compares the second half of the key's life with the first",
+                term.text
+            ));
+        }
         let trend = match name {
             "drop" => Trend::Drop,
             "rise" => Trend::Rise,
@@ -401,7 +444,13 @@ impl Checker<'_> {
         };
         Ok(self.proto(
             Proto {
-                kind: MetricKind::Trend { trend, sel, stat },
+                kind: MetricKind::Trend {
+                    trend,
+                    sel,
+                    stat,
+                    from,
+                    to,
+                },
                 term,
                 dim: Dim::NONE,
                 origin: None,

@@ -2,7 +2,9 @@
 
 use super::super::ast::Name;
 use super::super::diagnostic::Code;
-use super::super::hir::{Base, Cond, Filter, Metric, MetricId, MetricKind, Part, Selector, Stat, Template, Value};
+use super::super::hir::{
+    Base, Cond, Filter, Metric, MetricId, MetricKind, Part, Segment, SegmentId, Selector, Stat, Template, Value,
+};
 use super::Metrics;
 use super::R;
 use super::scope::{Checker, Term};
@@ -156,10 +158,18 @@ impl Checker<'_> {
         done: &mut Vec<MetricId>,
         metrics: &mut Metrics,
     ) -> R<()> {
-        for p in self.protos.clone().iter().skip(done.len()) {
+        let mut segments: Vec<SegmentId> = Vec::new();
+        let protos = self.protos.clone();
+        for (i, p) in protos.iter().enumerate().skip(done.len()) {
             self.inside_key(&p.term, key)?;
+            // What a segment names comes before the statistics that are taken in it.
+            for s in self.segments.iter().skip(segments.len()).take_while(|s| s.after <= i) {
+                let mut def = s.def.clone();
+                Remap(done, &segments).cond(&mut def.cond);
+                segments.push(metrics.segment(def));
+            }
             let mut kind = p.kind.clone();
-            Remap(done).kind(&mut kind);
+            Remap(done, &segments).kind(&mut kind);
             let m = Metric {
                 key: metric_key(&p.term, key),
                 min_count: samples(&kind, min_count),
@@ -225,8 +235,8 @@ fn metric_key(t: &Term, rule: &RuleKey) -> Vec<Key> {
         .collect()
 }
 
-/// Replaces the rule's own numbering of statistics by the program's.
-pub(super) struct Remap<'a>(pub(super) &'a [MetricId]);
+/// Replaces the rule's own numbering of statistics and segments by the program's.
+pub(super) struct Remap<'a>(pub(super) &'a [MetricId], pub(super) &'a [SegmentId]);
 
 impl Remap<'_> {
     pub(super) fn value(&self, v: &mut Value) {
@@ -275,7 +285,26 @@ impl Remap<'_> {
         }
     }
 
+    fn segment(&self, s: &mut Segment) {
+        if let Segment::Before(id) | Segment::After(id) | Segment::During(id) = s
+            && let Some(new) = self.1.get(id.0 as usize)
+        {
+            *id = *new;
+        }
+    }
+
     fn kind(&self, k: &mut MetricKind) {
+        match k {
+            MetricKind::Stat { segment, .. }
+            | MetricKind::Share { segment, .. }
+            | MetricKind::Covered { segment, .. }
+            | MetricKind::System { segment, .. } => self.segment(segment),
+            MetricKind::Trend { from, to, .. } => {
+                self.segment(from);
+                self.segment(to);
+            }
+            MetricKind::Lift { .. } | MetricKind::Fact(_) => {}
+        }
         match k {
             MetricKind::Stat { sel, .. } | MetricKind::Share { sel, .. } | MetricKind::Trend { sel, .. } => {
                 self.selector(sel);

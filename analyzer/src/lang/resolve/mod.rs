@@ -19,7 +19,7 @@ use rustc_hash::FxHashMap;
 use super::Compiled;
 use super::ast::{self, Item};
 use super::diagnostic::{Code, Diagnostic};
-use super::hir::{Metric, MetricId, MetricKind, Program};
+use super::hir::{Metric, MetricId, MetricKind, Program, SegmentDef, SegmentId};
 use super::limits;
 use super::parser;
 use super::suggest::nearest;
@@ -44,6 +44,7 @@ type R<T> = Result<T, Reported>;
 struct Metrics {
     list: Vec<Metric>,
     known: FxHashMap<(MetricKind, Vec<Key>, u64), MetricId>,
+    segments: Vec<SegmentDef>,
 }
 
 impl Metrics {
@@ -56,6 +57,16 @@ impl Metrics {
                 self.list.push(m);
                 id
             })
+    }
+}
+
+impl Metrics {
+    fn segment(&mut self, def: SegmentDef) -> SegmentId {
+        let at = self.segments.iter().position(|d| *d == def).unwrap_or_else(|| {
+            self.segments.push(def);
+            self.segments.len() - 1
+        });
+        SegmentId(u32::try_from(at).unwrap_or(u32::MAX))
     }
 }
 
@@ -157,6 +168,7 @@ pub(super) fn program(files: &[SourceFile], sets: &[(String, String)]) -> Compil
         scope.unused(&mut diagnostics);
     }
     out.metrics = metrics.list;
+    out.segments = metrics.segments;
     out.files = all;
     let mut seen = BTreeSet::new();
     diagnostics.retain(|d| seen.insert((d.file, d.primary.span, d.code, d.message.clone())));

@@ -76,7 +76,7 @@ impl<'a> Checker<'a> {
         self.settle(&key, min_count, &mut done, metrics)?;
         let (mut severity, mut impact, mut messages, mut fixes, mut excepts) =
             (severity?, impact?, messages?, fixes?, excepts?);
-        let map = Remap(&done);
+        let map = Remap(&done, &[]);
         map.cond(&mut cond);
         for (_, c) in &mut severity {
             if let Some(c) = c {

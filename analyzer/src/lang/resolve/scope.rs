@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::ast::{self, Item};
 use super::super::diagnostic::{Code, Diagnostic};
-use super::super::hir::{MetricKind, Value, Window};
+use super::super::hir::{MetricKind, SegmentDef, Value, Window};
 use super::super::limits;
 use super::expr::Typed;
 use super::params;
@@ -26,6 +26,7 @@ pub(super) struct FileScope<'a> {
     /// Parameters with their value; `None` where it could not be found out.
     pub(super) params: BTreeMap<&'a str, (Option<Quantity>, Span)>,
     pub(super) sets: BTreeMap<&'a str, &'a ast::Set>,
+    pub(super) segments: BTreeMap<&'a str, &'a ast::Segment>,
     pub(super) broken: BTreeSet<&'a str>,
     used: RefCell<BTreeSet<String>>,
 }
@@ -51,6 +52,7 @@ impl<'a> FileScope<'a> {
             lets: BTreeMap::new(),
             params: BTreeMap::new(),
             sets: BTreeMap::new(),
+            segments: BTreeMap::new(),
             broken: tree.broken.iter().map(String::as_str).collect(),
             used: RefCell::default(),
         };
@@ -60,6 +62,7 @@ impl<'a> FileScope<'a> {
                 Item::Let(l) => &l.name,
                 Item::Param(p) => &p.name,
                 Item::Set(s) => &s.name,
+                Item::Segment(s) => &s.name,
                 Item::Rule(_) | Item::Test(_) => continue,
             };
             if let Some(first) = places.get(name.text.as_str()) {
@@ -88,6 +91,9 @@ impl<'a> FileScope<'a> {
                 }
                 Item::Set(s) => {
                     scope.sets.insert(&name.text, s);
+                }
+                Item::Segment(s) => {
+                    scope.segments.insert(&name.text, s);
                 }
                 Item::Rule(_) | Item::Test(_) => {}
             }
@@ -122,6 +128,9 @@ impl<'a> FileScope<'a> {
         }
         for (n, s) in &self.sets {
             say(Code::UnusedSet, "set", n, s.name.span);
+        }
+        for (n, s) in &self.segments {
+            say(Code::UnusedSegment, "segment", n, s.name.span);
         }
     }
 }
@@ -197,6 +206,14 @@ pub(super) enum Left {
     Selection(Selection),
 }
 
+/// The condition of a segment, before the rule's key is known.
+#[derive(Clone, Debug)]
+pub(super) struct SegmentProto {
+    pub(super) def: SegmentDef,
+    /// The statistics that it may name lie before this position.
+    pub(super) after: usize,
+}
+
 /// The state of checking one rule.
 pub(super) struct Checker<'a> {
     pub(super) scope: &'a FileScope<'a>,
@@ -208,6 +225,9 @@ pub(super) struct Checker<'a> {
     pub(super) diagnostics: Vec<Diagnostic>,
     pub(super) protos: Vec<Proto>,
     pub(super) terms: Vec<Term>,
+    pub(super) segments: Vec<SegmentProto>,
+    /// Whether the condition of a segment is being checked.
+    pub(super) in_segment: bool,
     pub(super) defaults: Vec<String>,
     /// Bare statistics, and what each is read as.
     pub(super) inherited: Vec<(Span, String)>,
@@ -225,6 +245,8 @@ impl<'a> Checker<'a> {
             diagnostics: Vec::new(),
             protos: Vec::new(),
             terms: Vec::new(),
+            segments: Vec::new(),
+            in_segment: false,
             defaults: Vec::new(),
             inherited: Vec::new(),
             nodes: 0,

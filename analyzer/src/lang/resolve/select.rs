@@ -2,10 +2,11 @@
 
 use super::super::ast::{Expr, Name};
 use super::super::diagnostic::Code;
-use super::super::hir::{Base, MetricKind, Segment, Selector, Stat, Window};
+use super::super::hir::{Base, MetricKind, Segment, SegmentDef, SegmentId, Selector, Stat, Window};
+use super::super::limits;
 use super::super::suggest::nearest;
 use super::keys::base_has_key;
-use super::scope::{Checker, Left, Number, Proto, Scope, Term};
+use super::scope::{Checker, Left, Number, Proto, Scope, SegmentProto, Term};
 use super::{R, Reported};
 use crate::source::Span;
 use crate::trace::catalogue::{Anchor, FIELDS, Field, Key, OPS, Op, Source, State, SystemField, TraceFact};
@@ -389,12 +390,55 @@ impl Checker<'_> {
         })
     }
 
-    /// A segment by its name.
-    pub(super) fn segment(&mut self, name: &Name) -> R<Segment> {
+    /// A segment by its name, or `before(x)`, `after(x)`, `during(x)`.
+    pub(super) fn segment(&mut self, name: &Name, of: Option<&Expr>) -> R<Segment> {
+        let make: Option<fn(SegmentId) -> Segment> = match name.text.as_str() {
+            "before" => Some(Segment::Before),
+            "after" => Some(Segment::After),
+            "during" => Some(Segment::During),
+            _ => None,
+        };
+        match (make, of) {
+            (Some(make), Some(e)) => {
+                let text = self.text(e.span);
+                return self.segment_of(e, name, format!("{}({text})", name.text)).map(make);
+            }
+            (Some(_), None) => {
+                let d = self
+                    .diag(Code::SegmentNotHere, name.span, format!("`@{}` of what?", name.text))
+                    .help(format!("as in `@{}(mem.oom)`", name.text));
+                return self.fail(d);
+            }
+            (None, Some(e)) => {
+                let known = ["before", "after", "during"];
+                let d = self
+                    .diag(
+                        Code::UnknownSegment,
+                        name.span,
+                        format!("`{}` takes no condition", name.text),
+                    )
+                    .also(e.span, "the condition")
+                    .suggest(name.span, &name.text, &known, "segments with a condition are");
+                return self.fail(d);
+            }
+            (None, None) => {}
+        }
         if let Some(s) = Segment::by_name(&name.text) {
             return Ok(s);
         }
-        let known: Vec<&str> = Segment::ALL.iter().map(|(_, n)| *n).collect();
+        let scope = self.scope;
+        if let Some(named) = scope.segments.get(name.text.as_str()) {
+            scope.mark_used(&name.text);
+            return self
+                .segment_of(&named.expr, name, name.text.clone())
+                .map(Segment::During);
+        }
+        if scope.broken.contains(name.text.as_str()) {
+            return Err(Reported);
+        }
+        let mut known: Vec<&str> = Segment::ALL.iter().map(|(_, n)| *n).collect();
+        known.extend(scope.segments.keys());
+        known.extend(["before(…)", "after(…)", "during(…)"]);
         let d = self
             .diag(
                 Code::UnknownSegment,
@@ -403,6 +447,34 @@ impl Checker<'_> {
             )
             .suggest(name.span, &name.text, &known, "segments are");
         self.fail(d)
+    }
+
+    /// The condition of a segment. It decides nothing about the rule's key, and its statistics come
+    /// before those that are taken in it.
+    fn segment_of(&mut self, e: &Expr, at: &Name, text: String) -> R<SegmentId> {
+        if self.segments.len() >= limits::LET_DEPTH || self.in_segment {
+            let d = self.diag(
+                Code::TooDeep,
+                at.span,
+                "too many segments with conditions in each other",
+            );
+            return self.fail(d);
+        }
+        let terms = self.terms.len();
+        self.in_segment = true;
+        let cond = self.element(e, &format!("@{}", at.text));
+        self.in_segment = false;
+        self.terms.truncate(terms);
+        let def = SegmentDef { cond: cond?, text };
+        let known = self.segments.iter().position(|s| s.def == def);
+        let at = known.unwrap_or_else(|| {
+            self.segments.push(SegmentProto {
+                def,
+                after: self.protos.len(),
+            });
+            self.segments.len() - 1
+        });
+        Ok(SegmentId(u32::try_from(at).unwrap_or(u32::MAX)))
     }
 
     /// A statistic of a selection.
@@ -439,7 +511,7 @@ impl Checker<'_> {
             return self.fail(d);
         }
         let per_op = s.bare && !s.pooled && stat.is_distribution();
-        let text = metric_text(&s, &shown);
+        let text = self.metric_text(&s, &shown);
         if per_op {
             self.note(format!(
                 "`{text}` names no operation, so it is taken per operation (`pooled({})` would mix them)",
@@ -466,6 +538,36 @@ impl Checker<'_> {
             sc,
         );
         Ok(Number { windows, ..value })
+    }
+
+    /// A metric in the author's words, completed.
+    pub(super) fn metric_text(&self, s: &Selection, stat: &str) -> String {
+        use std::fmt::Write as _;
+        let mut text = if s.pooled {
+            format!("pooled({}).{stat}", s.text)
+        } else {
+            format!("{}.{stat}", s.text)
+        };
+        if let Some(seg) = s.segment {
+            text.push('@');
+            text.push_str(&self.segment_name(seg));
+        }
+        if let Some(w) = s.over {
+            let _ = write!(text, " over {}", crate::unit::show_dur(w.len_ns));
+        }
+        text
+    }
+
+    /// The name of a segment, as it is written.
+    pub(super) fn segment_name(&self, s: Segment) -> String {
+        if let Segment::Before(id) | Segment::After(id) | Segment::During(id) = s {
+            return self
+                .segments
+                .get(id.0 as usize)
+                .map_or_else(String::new, |p| p.def.text.clone());
+        }
+        let known = Segment::ALL.iter().find(|(k, _)| *k == s);
+        known.map_or("", |(_, n)| n).to_owned()
     }
 
     /// Takes a metric into the rule's list.
@@ -549,7 +651,7 @@ impl Checker<'_> {
             over: if own.is_some() { None } else { origin.over },
             ..origin
         };
-        let text = metric_text(&s, &shown);
+        let text = self.metric_text(&s, &shown);
         self.note(format!("`{}` is read as `{text}`", self.text(span)));
         if !self.inherited.iter().any(|(at, _)| *at == span) {
             self.inherited.push((span, text));
@@ -681,29 +783,6 @@ fn node_term(source: Source, text: String, span: Span) -> Term {
         text,
         span,
     }
-}
-
-/// A metric in the author's words, completed.
-pub(super) fn metric_text(s: &Selection, stat: &str) -> String {
-    use std::fmt::Write as _;
-    let mut text = if s.pooled {
-        format!("pooled({}).{stat}", s.text)
-    } else {
-        format!("{}.{stat}", s.text)
-    };
-    if let Some(seg) = s.segment {
-        text.push('@');
-        text.push_str(segment_name(seg));
-    }
-    if let Some(w) = s.over {
-        let _ = write!(text, " over {}", crate::unit::show_dur(w.len_ns));
-    }
-    text
-}
-
-/// The name of a segment.
-pub(super) fn segment_name(s: Segment) -> &'static str {
-    Segment::ALL.iter().find(|(k, _)| *k == s).map_or("", |(_, n)| n)
 }
 
 /// Names that other tools use.
