@@ -152,7 +152,7 @@ impl Engine<'_> {
         };
         let groups = self.groups(&sel, keys);
         let group = Self::group_of(&groups, key);
-        let cells = self.stats(&sel, key, group, Segment::Trace, &STATS);
+        let cells = self.stats(&sel, key, group, (Segment::Trace, &[]), &STATS);
         let reason = cells.iter().find_map(|c| c.all.why.as_ref());
         let reason = reason.map(|r| r.text.to_string()).unwrap_or_default();
         let values: Vec<Measured> = cells.iter().map(|c| c.all.measured()).collect();
