@@ -4,28 +4,27 @@ use super::Engine;
 use super::join;
 use super::key::{self, KeyVal};
 use super::logic::{Lack, Reason};
-use super::value::Val;
 use crate::lang::hir::{Segment, SegmentId};
 use crate::trace::catalogue::Key;
 use crate::unit::Interval;
 
 impl Engine<'_> {
-    /// The stretches of a segment, sorted and apart; else what any statistic in it comes to: nothing
-    /// where there is no such stretch, unknown where that cannot be told.
-    pub(super) fn stretches(&self, segment: Segment, on: &[Key], key: KeyVal) -> Result<Vec<Interval>, Val> {
+    /// The stretches of a segment, sorted and apart. `Err(None)`: there is no such stretch; `Err(Some)`:
+    /// why that cannot be told. See [`super::value::Val::of_no_part`].
+    pub(super) fn stretches(&self, segment: Segment, on: &[Key], key: KeyVal) -> Result<Vec<Interval>, Option<Reason>> {
         let (Segment::Before(id) | Segment::After(id) | Segment::During(id)) = segment else {
             return key::segment(self.trace, key, segment).map(|s| vec![s]).ok_or_else(|| {
                 let text = match segment {
                     Segment::Steady => "the process never reaches a steady state in this trace",
                     _ => "there is no such part of the trace",
                 };
-                Val::unknown(Reason::new(Lack::Partial, text))
+                Some(Reason::new(Lack::Partial, text))
             });
         };
-        let life = key::life(self.trace, key).ok_or_else(Val::nothing)?;
+        let life = key::life(self.trace, key).ok_or(None)?;
         let places = self.places(id, on, key)?;
         let (Some(first), Some(last)) = (places.first(), places.iter().map(|p| p.end).max()) else {
-            return Err(Val::nothing());
+            return Err(None);
         };
         // Apart from each other: what starts with the first is in it, not before it.
         let all = match segment {
@@ -39,13 +38,13 @@ impl Engine<'_> {
             .map(|i| Interval::new(i.start.max(life.start), i.end.min(life.end)));
         let inside: Vec<Interval> = inside.collect();
         if inside.is_empty() {
-            return Err(Val::nothing());
+            return Err(None);
         }
         Ok(inside)
     }
 
     /// Where the condition of a segment holds, merged.
-    fn places(&self, id: SegmentId, on: &[Key], key: KeyVal) -> Result<Vec<Interval>, Val> {
+    fn places(&self, id: SegmentId, on: &[Key], key: KeyVal) -> Result<Vec<Interval>, Option<Reason>> {
         let Some(def) = self.program.segments.get(id.0 as usize) else {
             return Ok(Vec::new());
         };
@@ -53,7 +52,7 @@ impl Engine<'_> {
         let on: Vec<Key> = on.iter().copied().filter(|k| k.names_somebody()).collect();
         let leaf = self.leaf(&on, &def.cond, key.project(&on));
         match leaf.doubt {
-            Some(why) => Err(Val::unknown(why)),
+            Some(why) => Err(Some(why)),
             None => Ok(join::merge(leaf.hits.iter().map(|w| w.when).collect(), 0)),
         }
     }

@@ -110,6 +110,11 @@ impl Val {
         }
     }
 
+    /// In a part of the trace that is not there, or, with a reason, not known.
+    pub(super) fn of_no_part(why: Option<Reason>) -> Self {
+        why.map_or_else(Self::nothing, Self::unknown)
+    }
+
     /// Nothing there to measure.
     pub(super) fn nothing() -> Self {
         Self {

@@ -204,7 +204,7 @@ impl<'t> Engine<'t> {
     ) -> Val {
         let seg = match self.stretches(segment, on, key) {
             Ok(seg) => seg,
-            Err(v) => return v,
+            Err(why) => return Val::of_no_part(why),
         };
         let missing = self.missing(a, key, hull(&seg));
         if let Some(why) = group.and_then(|g| g.uncertain.clone()) {

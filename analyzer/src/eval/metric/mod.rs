@@ -200,7 +200,7 @@ impl<'t> Engine<'t> {
                 let (first, second) = (of(*from, what), of(*to, what));
                 let base = match self.stretches(*from, &metric.key, key) {
                     Ok(base) => base.iter().map(|i| i.len()).sum::<i64>(),
-                    Err(v) => return Cell::of(v),
+                    Err(why) => return Cell::of(Val::of_no_part(why)),
                 };
                 let events = of(*from, (Stat::Count, 0));
                 let n = events.point().map_or(0, Num::floor);

@@ -27,7 +27,7 @@ impl<'t> Engine<'t> {
         let all = |v: Val| stats.iter().map(|_| Cell::of(v.clone())).collect::<Vec<_>>();
         let seg = match self.stretches(segment, on, key) {
             Ok(seg) => seg,
-            Err(v) => return all(v),
+            Err(why) => return all(Val::of_no_part(why)),
         };
         let mut missing = self.missing(sel, key, hull(&seg));
         if seg.len() > 1 {

@@ -17,7 +17,7 @@ impl Engine<'_> {
         }
         let seg = match self.stretches(segment, on, key) {
             Ok(seg) => seg,
-            Err(v) => return v,
+            Err(why) => return Val::of_no_part(why),
         };
         let inside = node.snapshots.iter().filter(|s| seg.iter().any(|w| w.contains(s.at)));
         let values: Vec<(i64, i64)> = inside.filter_map(|s| s.field(field, node.cores)).collect();

@@ -48,7 +48,8 @@ impl Engine<'_> {
         };
         let pieces = match self.stretches(*segment, &metric.key, key) {
             Ok(pieces) => pieces,
-            Err(v) => {
+            Err(why) => {
+                let v = Val::of_no_part(why);
                 let truth = if v.empty { Truth::False } else { Truth::Unknown };
                 return Runs {
                     truth,
@@ -89,7 +90,7 @@ impl Engine<'_> {
             })
             .collect();
         events.sort_unstable();
-        let busy = Union::of(events.iter().map(|e| e.when()).collect());
+        let busy = Union::of(events.iter().map(Ev::when).collect());
         let mut out = Runs::none();
         for piece in &pieces {
             let from = events.partition_point(|e| e.start < piece.start);
