@@ -17,6 +17,8 @@ pub enum SymbolKind {
     Param,
     /// `set`.
     Set,
+    /// `segment`
+    Segment,
 }
 
 /// A place where a name stands.
@@ -101,6 +103,7 @@ impl Walk<'_> {
                 Item::Let(l) => (&l.name, SymbolKind::Let, l.span),
                 Item::Param(p) => (&p.name, SymbolKind::Param, p.span),
                 Item::Set(s) => (&s.name, SymbolKind::Set, s.span),
+                Item::Segment(s) => (&s.name, SymbolKind::Segment, s.span),
                 Item::Rule(r) => (&r.name, SymbolKind::Rule, r.span),
                 Item::Test(_) => continue,
             };
@@ -123,6 +126,7 @@ impl Walk<'_> {
                     }
                 }
                 Item::Set(_) => {}
+                Item::Segment(s) => self.expr(&s.expr),
                 Item::Rule(r) => {
                     for c in &r.clauses {
                         if let ClauseKind::Let(l) = &c.kind {
@@ -237,7 +241,12 @@ impl Walk<'_> {
                     self.name(&n.text, n.span);
                 }
             }
-            kind => kind.parts().for_each(|p| self.expr(p)),
+            kind => {
+                if let ExprKind::At(_, n, None) = kind {
+                    self.name(&n.text, n.span);
+                }
+                kind.parts().for_each(|p| self.expr(p));
+            }
         }
     }
 

@@ -1,7 +1,7 @@
 //! The words that rules are written with, for people: what each one is, its unit, and which way is
 //! better. Completion and hover are made of this.
 
-use super::hir::Segment;
+use super::hir::{Segment, SegmentId};
 use super::parser::{CLAUSE_WORDS, ITEM_WORDS, TEST_WORDS};
 use super::resolve;
 use crate::diagnosis::Severity;
@@ -330,8 +330,17 @@ pub fn segments() -> Vec<Word> {
         Segment::SecondHalf => "the second half of the key's life",
         Segment::Warmup => "from the first CUDA call of the process to its steady state",
         Segment::Steady => "after the warm-up of the process",
+        Segment::Before(_) => "before(x): until x begins for the first time",
+        Segment::After(_) => "after(x): from the end of the last x",
+        Segment::During(_) => "during(x): while some x is in progress",
     };
-    let all = Segment::ALL.into_iter();
+    let any = SegmentId(0);
+    let of_something = [
+        (Segment::Before(any), "before"),
+        (Segment::After(any), "after"),
+        (Segment::During(any), "during"),
+    ];
+    let all = Segment::ALL.into_iter().chain(of_something);
     all.map(|(s, name)| Word::new(name, WordKind::Segment, about(s)))
         .collect()
 }

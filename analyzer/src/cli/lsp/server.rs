@@ -513,6 +513,7 @@ fn outline(doc: &Analysis) -> Vec<DocumentSymbol> {
                 Named::Let => SymbolKind::VARIABLE,
                 Named::Param => SymbolKind::CONSTANT,
                 Named::Set => SymbolKind::ARRAY,
+                Named::Segment => SymbolKind::NAMESPACE,
             };
             #[expect(deprecated, reason = "the struct has a field that is")]
             Some(DocumentSymbol {
