@@ -3,4 +3,5 @@
 #![allow(clippy::unwrap_used, reason = "tests may unwrap")]
 
 mod fmt;
+mod grammar;
 mod lsp;
