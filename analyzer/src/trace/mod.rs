@@ -7,7 +7,7 @@ mod derive;
 mod error;
 mod identity;
 pub mod model;
-mod reader;
+pub(crate) mod reader;
 pub mod row;
 pub mod writer;
 

@@ -7,12 +7,16 @@
 //!
 //! Knows nothing of rules or scenarios.
 
+mod merge;
+
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, ErrorCode, params};
 use rustc_hash::FxHashMap;
+
+pub use merge::{MergeError, Merged, merge};
 
 use super::catalogue::{Anchor, Op};
 use super::{INDEXES_SQL, OPS_SQL, SCHEMA_SQL};

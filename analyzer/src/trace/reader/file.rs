@@ -36,7 +36,8 @@ pub(crate) struct RawFile {
 }
 
 impl RawFile {
-    pub(crate) fn read(access: Access<'_>, index: usize, options: &ReadOptions<'_>) -> Result<Self, TraceError> {
+    /// Reads a file; a merged one gives one for each file in it, numbered from `index` on.
+    pub(crate) fn read(access: Access<'_>, index: usize, options: &ReadOptions<'_>) -> Result<Vec<Self>, TraceError> {
         let own;
         let (conn, path) = match access {
             Access::File(opened) => {
@@ -52,14 +53,31 @@ impl RawFile {
             Access::File(_) => options.worker_count(),
             Access::Connection(_) => 1,
         };
-        let schema = Schema::probe(conn, path)?;
-        let tables = Tables::read(conn, path, &schema, index)?;
-        let nodes = scan::nodes(conn, path, &schema)?;
-        let bounds = SqliteRows { conn, path }.bounds()?;
-        let numbering = scan::numbering(conn, path, &schema, bounds)?;
+        let parts = Schema::probe(conn, path)?.parts(conn, path)?;
+        let one =
+            |(i, schema): (usize, &Schema)| Self::read_one(access, conn, path, schema, index + i, threads, options);
+        parts.iter().enumerate().map(one).collect()
+    }
+
+    fn read_one(
+        access: Access<'_>,
+        conn: &Connection,
+        path: &Path,
+        schema: &Schema,
+        index: usize,
+        threads: usize,
+        options: &ReadOptions<'_>,
+    ) -> Result<Self, TraceError> {
+        let tables = Tables::read(conn, path, schema, index)?;
+        let nodes = scan::nodes(conn, path, schema)?;
+        let bounds = match &schema.part {
+            Some(part) => part.rows,
+            None => SqliteRows { conn, path }.bounds()?,
+        };
+        let numbering = scan::numbering(conn, path, schema, bounds)?;
         let needs = options.needs.closure();
         let file = super::columns::to_u32(index);
-        let mut scanned = scan::events(access, conn, &schema, &needs, &nodes, file, threads, options.progress)?;
+        let mut scanned = scan::events(access, conn, schema, &needs, &nodes, file, threads, options.progress)?;
 
         let lanes = std::mem::take(&mut scanned.lanes);
         let numbers = numbering.numbers.as_deref();
@@ -101,8 +119,8 @@ impl RawFile {
         }
         out.find_kept(conn, path, &numbering.first)?;
         out.tally(threads);
-        out.details(conn, path, &schema, &needs, numbering.rowid_is_number)?;
-        out.look_at_names(conn, path, &schema)?;
+        out.details(conn, path, schema, &needs, numbering.rowid_is_number)?;
+        out.look_at_names(conn, path, schema)?;
         Ok(out)
     }
 

@@ -8,12 +8,12 @@
 mod assemble;
 pub(crate) mod columns;
 mod file;
-mod open;
+pub(crate) mod open;
 mod options;
 mod pages;
 pub mod query;
 pub(crate) mod scan;
-mod schema;
+pub(crate) mod schema;
 pub(crate) mod tables;
 
 use std::path::{Path, PathBuf};
@@ -52,7 +52,7 @@ fn read_by(paths: &[PathBuf], options: &ReadOptions<'_>, pages: bool) -> (Option
     let mut raw = Vec::new();
     for path in &files {
         match read_file(path, raw.len(), options, pages) {
-            Ok(file) => raw.push(file),
+            Ok(mut files) => raw.append(&mut files),
             Err(error) => errors.push(error),
         }
     }
@@ -60,17 +60,19 @@ fn read_by(paths: &[PathBuf], options: &ReadOptions<'_>, pages: bool) -> (Option
     (trace, errors)
 }
 
-fn read_file(path: &Path, index: usize, options: &ReadOptions<'_>, pages: bool) -> Result<RawFile, TraceError> {
+fn read_file(path: &Path, index: usize, options: &ReadOptions<'_>, pages: bool) -> Result<Vec<RawFile>, TraceError> {
     for _ in 0..ATTEMPTS {
         let mut opened = open::Opened::new(path)?;
         opened.try_pages = pages;
         let read = RawFile::read(Access::File(&opened), index, options);
         // What was read while the file changed may be a mix of old and new pages, an error too.
         if !opened.changed() {
-            let mut file = read?;
-            file.info.size_bytes = opened.size();
-            file.info.reader = opened.reader(file.scanned.pages.as_ref());
-            return Ok(file);
+            let mut files = read?;
+            for file in &mut files {
+                file.info.size_bytes = opened.size();
+                file.info.reader = opened.reader(file.scanned.pages.as_ref());
+            }
+            return Ok(files);
         }
     }
     Err(TraceError::Changing {
@@ -83,7 +85,9 @@ fn read_file(path: &Path, index: usize, options: &ReadOptions<'_>, pages: bool) 
 /// # Errors
 /// Any [`TraceError`] about the tables and their values; its path is empty.
 pub fn read_connection(conn: &Connection, options: &ReadOptions<'_>) -> Result<Trace, TraceError> {
-    let mut file = RawFile::read(Access::Connection(conn), 0, options)?;
-    file.info.reader = "SQLite, an open connection".into();
-    Ok(assemble::trace(vec![file], false, options))
+    let mut files = RawFile::read(Access::Connection(conn), 0, options)?;
+    for file in &mut files {
+        file.info.reader = "SQLite, an open connection".into();
+    }
+    Ok(assemble::trace(files, false, options))
 }

@@ -165,7 +165,11 @@ pub(crate) fn events(
         conn: first,
         path: &path,
     };
-    let Some((low, high)) = here.bounds()? else {
+    let bounds = match &schema.part {
+        Some(part) => part.rows,
+        None => here.bounds()?,
+    };
+    let Some((low, high)) = bounds else {
         return Ok(Scanned::default());
     };
     let span = high.wrapping_sub(low).cast_unsigned();
@@ -651,7 +655,7 @@ pub(crate) fn numbering(
     };
     if schema.integer_ids || !schema.has("events", "id") {
         let first = First {
-            number: u64::try_from(low).unwrap_or(0),
+            number: u64::try_from(low.wrapping_sub(schema.shift())).unwrap_or(0),
             rowid: low,
         };
         return Ok(Numbering {
@@ -672,7 +676,7 @@ pub(crate) fn numbering(
     let mut last: std::collections::BTreeMap<Vec<u8>, u64> = std::collections::BTreeMap::new();
     let mut look = |rowid: i64, id: &[u8]| {
         let (node, number) = split_id(id);
-        out.rowid_is_number &= number.is_some() && number == u64::try_from(rowid).ok();
+        out.rowid_is_number &= number.is_some() && number == u64::try_from(rowid.wrapping_sub(schema.shift())).ok();
         let number = number.unwrap_or(0);
         if let Some(before) = last.get_mut(node) {
             in_order &= *before <= number;
@@ -687,9 +691,9 @@ pub(crate) fn numbering(
     };
     if check_all {
         let mut stmt = conn
-            .prepare("SELECT rowid, id FROM main.events NOT INDEXED ORDER BY rowid")
+            .prepare("SELECT rowid, id FROM main.events NOT INDEXED WHERE rowid BETWEEN ?1 AND ?2 ORDER BY rowid")
             .map_err(sql)?;
-        let mut rows = stmt.query([]).map_err(sql)?;
+        let mut rows = stmt.query([low, high]).map_err(sql)?;
         while let Some(row) = rows.next().map_err(sql)? {
             let id = row.get_ref(1).map_err(sql)?;
             look(
@@ -716,9 +720,9 @@ pub(crate) fn numbering(
     if !in_order {
         let mut numbers = vec![0_u64; usize::try_from(span).unwrap_or(0).saturating_add(1)];
         let mut stmt = conn
-            .prepare("SELECT rowid, id FROM main.events NOT INDEXED")
+            .prepare("SELECT rowid, id FROM main.events NOT INDEXED WHERE rowid BETWEEN ?1 AND ?2")
             .map_err(sql)?;
-        let mut rows = stmt.query([]).map_err(sql)?;
+        let mut rows = stmt.query([low, high]).map_err(sql)?;
         while let Some(row) = rows.next().map_err(sql)? {
             let rowid: i64 = row.get(0).map_err(sql)?;
             let id = row.get_ref(1).map_err(sql)?;
@@ -752,6 +756,12 @@ fn split_id(id: &[u8]) -> (&[u8], Option<u64>) {
 /// each node finds them all. That the column says the same as the id is checked on some rows.
 pub(crate) fn nodes(conn: &Connection, path: &Path, schema: &Schema) -> Result<Nodes, TraceError> {
     let sql = |e: rusqlite::Error| TraceError::from_sql(path, &e);
+    if let Some(part) = &schema.part {
+        return Ok(match part.nodes.as_slice() {
+            [one] => Nodes::One(one.clone()),
+            _ => Nodes::PerRow,
+        });
+    }
     if !schema.has("events", "node") {
         return Ok(Nodes::One(String::new()));
     }
@@ -825,7 +835,11 @@ impl Details {
             .iter()
             .map(|c| if c.is_empty() { "0" } else { schema.or(table, c, "0") })
             .collect();
-        let text = format!("SELECT event, {} FROM main.{table} ORDER BY event", list.join(", "));
+        let text = format!(
+            "SELECT event, {} FROM {} ORDER BY event",
+            list.join(", "),
+            schema.from(table)
+        );
         super::tables::each(conn, path, table, &text, |row| {
             out.event.push(row.int(0)?);
             out.values.push([row.int(1)?, row.int(2)?, row.int(3)?]);

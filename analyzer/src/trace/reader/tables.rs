@@ -48,7 +48,7 @@ impl Checked<'_, '_> {
     }
 
     /// A text. Bytes that are not UTF-8 are replaced, and nothing is the empty text.
-    fn text(&self, i: usize) -> Result<String, TraceError> {
+    pub(crate) fn text(&self, i: usize) -> Result<String, TraceError> {
         match self.row.get_ref(i).map_err(|e| TraceError::from_sql(self.path, &e))? {
             ValueRef::Text(t) => Ok(String::from_utf8_lossy(t).into_owned()),
             ValueRef::Null => Ok(String::new()),
@@ -189,10 +189,11 @@ impl Tables {
         read(
             "sessions",
             &format!(
-                "SELECT {}, started_at, stopped_at, {}, {} FROM main.sessions ORDER BY started_at, id",
+                "SELECT {}, started_at, stopped_at, {}, {} FROM {} ORDER BY started_at, id",
                 or("sessions", "node", "''"),
                 or("sessions", "cpu_cores", "0"),
-                or("sessions", "flags", "''")
+                or("sessions", "flags", "''"),
+                schema.from("sessions")
             ),
             &mut |r| {
                 t.sessions.push(Session {
@@ -210,11 +211,12 @@ impl Tables {
             read(
                 table,
                 &format!(
-                    "SELECT bucket, source, op, {}, count, {}, sum_dur, min_dur, max_dur, {} FROM main.{table} \
+                    "SELECT bucket, source, op, {}, count, {}, sum_dur, min_dur, max_dur, {} FROM {} \
                      ORDER BY bucket, source, op, pid",
                     or(table, "pid", "0"),
                     or(table, "stored", "0"),
-                    or(table, "sum_arg0", "0")
+                    or(table, "sum_arg0", "0"),
+                    schema.from(table)
                 ),
                 &mut |r| {
                     let Some(op) = Op::by_ids(r.int(1)?, r.int(2)?) else {
@@ -241,8 +243,11 @@ impl Tables {
         }
         read(
             "system_snapshots",
-            "SELECT timestamp, cpu_pct, mem_pct, mem_avail, swap_mb, load_avg FROM main.system_snapshots \
+            &format!(
+                "SELECT timestamp, cpu_pct, mem_pct, mem_avail, swap_mb, load_avg FROM {} \
              ORDER BY timestamp",
+                schema.from("system_snapshots")
+            ),
             &mut |r| {
                 let cpu = r.milli(1)?;
                 t.snapshots.push(Snapshot {
@@ -257,17 +262,22 @@ impl Tables {
                 Ok(())
             },
         )?;
-        read("process_names", "SELECT pid, name FROM main.process_names", &mut |r| {
-            t.names.insert(r.int(0)?, r.text(1)?);
-            Ok(())
-        })?;
+        read(
+            "process_names",
+            &format!("SELECT pid, name FROM {}", schema.from("process_names")),
+            &mut |r| {
+                t.names.insert(r.int(0)?, r.text(1)?);
+                Ok(())
+            },
+        )?;
         read(
             "causal_chains",
             &format!(
-                "SELECT id, detected_at, severity, summary, root_cause, {}, {} FROM main.causal_chains \
+                "SELECT id, detected_at, severity, summary, root_cause, {}, {} FROM {} \
                  ORDER BY detected_at, id",
                 or("causal_chains", "cuda_op", "''"),
-                or("causal_chains", "node", "''")
+                or("causal_chains", "node", "''"),
+                schema.from("causal_chains")
             ),
             &mut |r| {
                 t.chains.push(StoredChain {
@@ -288,7 +298,10 @@ impl Tables {
         let mut bad_labels = 0_u64;
         read(
             "annotations",
-            "SELECT timestamp, labels, pid, span_start, span_end FROM main.annotations ORDER BY timestamp, id",
+            &format!(
+                "SELECT timestamp, labels, pid, span_start, span_end FROM {} ORDER BY timestamp, id",
+                schema.from("annotations")
+            ),
             &mut |r| {
                 let (start, end) = (r.int(3)?, r.int(4)?);
                 match serde_json::from_str(&r.text(1)?) {
@@ -320,13 +333,20 @@ impl Tables {
                 Ok(())
             }
         };
-        read("recording", "SELECT key, value FROM main.recording", &mut |r| {
-            self.recording.insert(r.text(0)?, r.text(1)?);
-            Ok(())
-        })?;
+        read(
+            "recording",
+            &format!("SELECT key, value FROM {}", schema.from("recording")),
+            &mut |r| {
+                self.recording.insert(r.text(0)?, r.text(1)?);
+                Ok(())
+            },
+        )?;
         read(
             "tasks",
-            "SELECT tid, pid, ppid, comm, start_ns, exit_ns, traced FROM main.tasks ORDER BY tid, start_ns",
+            &format!(
+                "SELECT tid, pid, ppid, comm, start_ns, exit_ns, traced FROM {} ORDER BY tid, start_ns",
+                schema.from("tasks")
+            ),
             &mut |r| {
                 self.tasks.push(Task {
                     tid: r.int(0)?,
@@ -344,7 +364,10 @@ impl Tables {
             let mut losses: BTreeMap<(String, i64, String), u64> = BTreeMap::new();
             read(
                 "recording_losses",
-                "SELECT probe, bucket, lost, reason FROM main.recording_losses",
+                &format!(
+                    "SELECT probe, bucket, lost, reason FROM {}",
+                    schema.from("recording_losses")
+                ),
                 &mut |r| {
                     let lost = losses.entry((r.text(0)?, r.int(1)?, r.text(3)?)).or_default();
                     *lost = lost.saturating_add(r.count(2)?);
@@ -365,7 +388,10 @@ impl Tables {
         }
         read(
             "recording_thresholds",
-            "SELECT source, op, min_dur, since FROM main.recording_thresholds",
+            &format!(
+                "SELECT source, op, min_dur, since FROM {}",
+                schema.from("recording_thresholds")
+            ),
             &mut |r| {
                 if let Some(op) = Op::by_ids(r.int(0)?, r.int(1)?) {
                     self.thresholds.push((op, r.int(2)?, r.int(3)?));
@@ -378,7 +404,10 @@ impl Tables {
             let mut probes = Vec::new();
             read(
                 "recording_probes",
-                "SELECT probe, status, reason FROM main.recording_probes ORDER BY probe, target",
+                &format!(
+                    "SELECT probe, status, reason FROM {} ORDER BY probe, target",
+                    schema.from("recording_probes")
+                ),
                 &mut |r| {
                     let status = r.text(1)?;
                     let reason = r.text(2)?;
@@ -397,7 +426,10 @@ impl Tables {
             let mut xids = Vec::new();
             read(
                 "xids",
-                "SELECT timestamp, xid, message FROM main.xids ORDER BY timestamp, rowid",
+                &format!(
+                    "SELECT timestamp, xid, message FROM {} ORDER BY timestamp, rowid",
+                    schema.from("xids")
+                ),
                 &mut |r| {
                     xids.push(Xid {
                         at: r.int(0)?,
@@ -411,7 +443,10 @@ impl Tables {
         }
         read(
             "truth",
-            "SELECT kind, rule, pid, tid, start_ns, end_ns, value, note FROM main.truth ORDER BY id",
+            &format!(
+                "SELECT kind, rule, pid, tid, start_ns, end_ns, value, note FROM {} ORDER BY id",
+                schema.from("truth")
+            ),
             &mut |r| {
                 self.truth.push(Truth {
                     file,

@@ -206,10 +206,8 @@ impl Session {
     /// [`QueryError::Trace`].
     pub fn trace(&self) -> Result<Trace, QueryError> {
         let options = ReadOptions::default();
-        let mut file = RawFile::read(Access::File(&self.opened), 0, &options)?;
-        file.info.size_bytes = self.opened.size();
-        file.info.reader = self.opened.reader(file.scanned.pages.as_ref());
-        Ok(assemble::trace(vec![file], false, &options))
+        let files = RawFile::read(Access::File(&self.opened), 0, &options)?;
+        Ok(assemble::trace(files, false, &options))
     }
 
     /// What a query needs; the statement is checked, not run.
