@@ -4,6 +4,7 @@
 pub mod cli;
 pub mod diagnosis;
 pub mod eval;
+pub mod export;
 pub mod fixture;
 pub mod lang;
 pub mod plan;

@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each module with its height. Equal heights must not use each other, unless listed below.
-const ORDER: [(&str, u32); 12] = [
+const ORDER: [(&str, u32); 13] = [
     ("source", 0),
     ("unit", 0),
     ("diagnosis", 10),
@@ -20,6 +20,7 @@ const ORDER: [(&str, u32); 12] = [
     ("fixture", 40),
     ("plan", 50),
     ("eval", 60),
+    ("export", 70),
     ("report", 70),
     ("cli", 80),
 ];

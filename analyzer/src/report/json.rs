@@ -361,6 +361,16 @@ pub fn render(report: &Report<'_>) -> String {
     text
 }
 
+/// The files of an analysis, as the report has them.
+pub fn traces(analysis: &model::Analysis) -> Vec<JsonTrace> {
+    analysis.traces.iter().map(JsonTrace::from).collect()
+}
+
+/// One diagnosis with its proof, as the report has it.
+pub fn diagnosis(d: &model::Diagnosis, analysis: &model::Analysis) -> JsonDiagnosis {
+    JsonDiagnosis::new(d, analysis)
+}
+
 /// The JSON Schema of [`JsonReport`], indented, ending with a line feed.
 pub fn schema() -> String {
     let mut text = pretty(&schemars::schema_for!(JsonReport));
