@@ -42,6 +42,12 @@ pub(super) enum Command {
     Analyze(Box<AnalyzeArgs>),
     /// Tell what happened: causal chains, per-process statistics, stored verdicts
     Explain(Box<ExplainArgs>),
+    /// Write a trace and what was found in it for other tools
+    Export(super::export::ExportArgs),
+    /// Serve traces to assistants by the Model Context Protocol
+    Mcp(super::mcp::McpArgs),
+    /// Put traces of several nodes into one file
+    Merge(super::merge::MergeArgs),
     /// Ask a trace a question in SQL, for reading only
     Query(super::query::QueryArgs),
     /// List, check, test and explain rules

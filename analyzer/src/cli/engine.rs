@@ -1,5 +1,6 @@
 //! The one file that knows how the other parts are called.
 
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -7,15 +8,18 @@ use super::failure::Failure;
 use super::time::Instant;
 use crate::diagnosis::Analysis;
 use crate::eval;
+use crate::export;
 use crate::lang;
 use crate::lang::diagnostic::Diagnostic;
 use crate::lang::hir::{Program, Rule};
 use crate::plan;
 use crate::report;
+pub(super) use crate::report::Report;
 use crate::simulate;
 use crate::source::SourceFile;
 use crate::trace::catalogue::Op;
 use crate::trace::query::{QueryError, Session};
+use crate::trace::writer::Merged;
 use crate::trace::{self, Edge, ReadOptions, Trace, TraceError, WindowSpec};
 use crate::unit::Interval;
 use crate::view::ProcessProfile;
@@ -123,24 +127,42 @@ pub(super) struct TraceProblem {
 
 /// Reads traces; those that cannot be read do not stop the others.
 pub(super) fn read(paths: &[PathBuf], request: &ReadRequest<'_>) -> (Option<Trace>, Vec<TraceProblem>) {
-    let edge = |at| match at {
-        Instant::At(ns) => Edge::At(ns),
-        Instant::AfterStart(ns) => Edge::AfterStart(ns),
-        Instant::BeforeEnd(ns) => Edge::BeforeEnd(ns),
-    };
-    let window = WindowSpec {
-        from: request.from.map(edge),
-        to: request.to.map(edge),
-    };
     let mut needs = plan::needs(request.program);
     if request.all_ops {
         Op::all().for_each(|o| needs.add(o));
     }
     let options = ReadOptions {
         needs,
-        window: (request.from.is_some() || request.to.is_some()).then_some(window),
+        window: window_spec(request.from, request.to),
         threads: request.threads,
         progress: request.progress,
+    };
+    let (trace, errors) = trace::read(paths, &options);
+    (trace, errors.iter().map(problem).collect())
+}
+
+fn window_spec(from: Option<Instant>, to: Option<Instant>) -> Option<WindowSpec> {
+    let edge = |at| match at {
+        Instant::At(ns) => Edge::At(ns),
+        Instant::AfterStart(ns) => Edge::AfterStart(ns),
+        Instant::BeforeEnd(ns) => Edge::BeforeEnd(ns),
+    };
+    let window = WindowSpec {
+        from: from.map(edge),
+        to: to.map(edge),
+    };
+    (from.is_some() || to.is_some()).then_some(window)
+}
+
+/// As [`read`], every operation and every column.
+pub(super) fn read_whole(
+    paths: &[PathBuf],
+    from: Option<Instant>,
+    to: Option<Instant>,
+) -> (Option<Trace>, Vec<TraceProblem>) {
+    let options = ReadOptions {
+        window: window_spec(from, to),
+        ..ReadOptions::default()
     };
     let (trace, errors) = trace::read(paths, &options);
     (trace, errors.iter().map(problem).collect())
@@ -191,6 +213,26 @@ pub(super) fn prepare_query(session: &mut Session, program: Option<&Program>) ->
         }
     }
     session.add_trace(trace)
+}
+
+/// Merges traces into one file; each may be given a name for its node.
+pub(super) fn merge(inputs: &[(PathBuf, Option<String>)], out: &Path, replace: bool) -> Result<Merged, Failure> {
+    Ok(trace::writer::merge(inputs, out, replace)?)
+}
+
+/// Writes a trace for Perfetto.
+pub(super) fn perfetto(report: &Report<'_>, trace: &Trace, out: impl Write) -> io::Result<()> {
+    export::perfetto::write(trace, report.analysis, out)
+}
+
+/// Writes a trace as Parquet.
+pub(super) fn parquet(report: &Report<'_>, trace: &Trace, out: impl Write + Send) -> io::Result<()> {
+    export::parquet::write(trace, &report::json::render(report), out).map_err(io::Error::other)
+}
+
+/// Writes a trace as OTLP JSON lines.
+pub(super) fn otlp(report: &Report<'_>, trace: &Trace, out: impl Write) -> io::Result<()> {
+    export::otlp::write(trace, report.analysis, out)
 }
 
 /// An in-file test and what came of it.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crate::lang::suggest::nearest;
 use crate::simulate::SimulateError;
 use crate::trace::query::QueryError;
-use crate::trace::writer::WriteError;
+use crate::trace::writer::{MergeError, WriteError};
 
 /// Why a command could not run. All of these exit with 2.
 #[derive(Debug, thiserror::Error)]
@@ -98,6 +98,30 @@ pub(super) enum Failure {
         /// Why.
         source: io::Error,
     },
+    /// Traces could not be merged.
+    #[error(transparent)]
+    Merge(#[from] MergeError),
+    /// `--node-name` names a trace that is not among those to merge.
+    #[error("--node-name names {}, which is not one of the traces", .trace.display())]
+    NamesNoTrace {
+        /// As given.
+        trace: PathBuf,
+    },
+    /// A server that other hosts could reach.
+    #[error("{address} is not a loopback address")]
+    NotLoopback {
+        /// As given.
+        address: std::net::SocketAddr,
+    },
+    /// A token that anybody could present.
+    #[error("the token is empty")]
+    EmptyToken,
+    /// A server could not start or go on.
+    #[error("cannot serve: {source}")]
+    Serve {
+        /// Why.
+        source: io::Error,
+    },
     /// A query could not be served.
     #[error(transparent)]
     Query(#[from] QueryError),
@@ -121,15 +145,23 @@ impl Failure {
                  trace can be analysed anywhere"
                     .to_owned(),
             ),
+            Self::Merge(MergeError::Read(error)) => miette::Diagnostic::help(error).map(|h| h.to_string()),
+            Self::Merge(MergeError::SameNode { second, .. }) => {
+                Some(format!("give one another name: --node-name {}=NAME", second.display()))
+            }
+            Self::NotLoopback { .. } => {
+                Some("the trace would be open to the network; use 127.0.0.1, and a tunnel from elsewhere".to_owned())
+            }
             Self::Query(error) => query_help(error),
             Self::Simulate(SimulateError::Unknown { .. }) => Some("`ingero simulate --list` names them all".to_owned()),
-            Self::Simulate(SimulateError::Write(WriteError::Exists { .. })) => Some("--force replaces it".to_owned()),
+            Self::Simulate(SimulateError::Write(WriteError::Exists { .. }))
+            | Self::Merge(MergeError::Write(WriteError::Exists { .. })) => Some("--force replaces it".to_owned()),
             _ => None,
         }
     }
 }
 
-fn query_help(error: &QueryError) -> Option<String> {
+pub(super) fn query_help(error: &QueryError) -> Option<String> {
     let near = |name: &str, known: &[String]| {
         let bare = name.rsplit('.').next().unwrap_or(name);
         let known: Vec<&str> = known.iter().map(String::as_str).collect();

@@ -11,9 +11,12 @@ mod console;
 mod docs;
 mod engine;
 mod explain;
+mod export;
 mod failure;
 mod golden;
 mod lsp;
+mod mcp;
+mod merge;
 mod query;
 mod record;
 mod rules;
@@ -107,10 +110,31 @@ fn dispatch(cli: &Cli, console: &mut Console) -> Result<Outcome, Failure> {
             GoldenCommand::Check(args) => golden::check(args, console),
             GoldenCommand::Bless(args) => golden::bless(args, console),
         },
+        Command::Export(args) => export::run(args, console),
+        Command::Mcp(args) => mcp::run(args, console),
+        Command::Merge(args) => merge::run(args, console),
         Command::Query(args) => query::run(args, console),
         Command::Record { args } => record::run(args),
         Command::Schema { of } => docs::schema(*of, console),
         Command::Completions { shell } => docs::completions(*shell, console),
         Command::Man { dir } => docs::man(dir.as_deref(), console),
     }
+}
+
+/// Reads all there is in these files; says what cannot be read and goes on with the rest. The second
+/// value says whether there was such a thing.
+fn read_whole(
+    paths: &[std::path::PathBuf],
+    from: Option<time::Instant>,
+    to: Option<time::Instant>,
+    console: &mut Console,
+) -> Result<(crate::trace::Trace, bool), Failure> {
+    let (trace, unreadable) = engine::read_whole(paths, from, to);
+    for p in &unreadable {
+        console.say(console::Kind::Error, &format!("{}: {}", p.path, p.message));
+        if let Some(help) = &p.help {
+            console.say(console::Kind::Help, help);
+        }
+    }
+    Ok((trace.ok_or(Failure::NoTrace)?, !unreadable.is_empty()))
 }

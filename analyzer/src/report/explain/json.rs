@@ -177,6 +177,11 @@ fn reason(text: &str) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
 }
 
+/// What one process did, as the explanation has it.
+pub fn process(p: &view::ProcessProfile) -> impl Serialize + use<> {
+    JsonProcess::from(p)
+}
+
 impl From<&view::ProcessProfile> for JsonProcess {
     fn from(p: &view::ProcessProfile) -> Self {
         Self {

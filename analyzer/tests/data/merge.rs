@@ -1,0 +1,123 @@
+//! `ingero merge`: the merged file says what its files say together.
+
+use std::fs;
+use std::path::Path;
+
+use rusqlite::Connection;
+use serde_json::Value;
+
+use crate::support::{arg, repo, run, small};
+
+fn report(traces: &[&Path]) -> Value {
+    let mut args = vec!["analyze", "--format", "json"];
+    args.extend(traces.iter().map(|t| arg(t)));
+    let (out, err, code) = run(&args);
+    assert_eq!((code, err.as_str()), (0, ""));
+    serde_json::from_str(&out).unwrap()
+}
+
+/// What was found, without what names the files.
+fn found(traces: &[&Path]) -> [Value; 3] {
+    let report = report(traces);
+    assert!(!report["diagnoses"].as_array().unwrap().is_empty());
+    ["diagnoses", "rules", "near_misses"].map(|k| report[k].clone())
+}
+
+/// A file of generation 0.8, with counts beside its rows.
+fn old(path: &Path) {
+    Connection::open(path)
+        .unwrap()
+        .execute_batch(
+            "CREATE TABLE events (id INTEGER PRIMARY KEY AUTOINCREMENT, timestamp INTEGER, pid INTEGER, tid INTEGER, \
+             source INTEGER, op INTEGER, duration INTEGER, arg0 INTEGER, arg1 INTEGER);
+             CREATE TABLE event_aggregates (bucket INTEGER, source INTEGER, op INTEGER, pid INTEGER, count INTEGER, \
+             stored INTEGER, sum_dur INTEGER, min_dur INTEGER, max_dur INTEGER, sum_arg0 INTEGER, \
+             PRIMARY KEY (bucket, source, op, pid));
+             INSERT INTO events VALUES (1, 1000, 4211, 4211, 4, 1, 50, 0, 0), (2, 2000, 4211, 4211, 3, 1, 300, 0, 0);
+             INSERT INTO event_aggregates VALUES (0, 4, 1, 4211, 9, 1, 900, 50, 200, 0);",
+        )
+        .unwrap();
+}
+
+#[test]
+fn a_merged_file_is_judged_as_its_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    let (sim, gpu, aged) = (
+        repo("investigations/hol-blocking/trace.db"),
+        repo("investigations/recapture/trace.db"),
+        path("aged.db"),
+    );
+    old(&aged);
+    let before = fs::read(&sim).unwrap();
+    let all = path("all.db");
+    let (out, _, code) = run(&["merge", arg(&sim), arg(&gpu), arg(&aged), "-o", arg(&all)]);
+    assert_eq!(code, 0);
+    assert!(out.ends_with(" events of sim, gpu, aged\n"), "{out}");
+    assert_eq!(found(&[&all]), found(&[&sim, &gpu, &aged]));
+    assert!(before == fs::read(&sim).unwrap());
+    // Counts stay with their node, also where a process id is used on two.
+    let sql = "SELECT node, count FROM event_aggregates WHERE count = 9 AND pid = 4211";
+    let (rows, _, _) = run(&["query", "--format", "csv", arg(&all), sql]);
+    assert_eq!(rows, "node,count\naged,9\n");
+    // Merging what is merged takes it apart first.
+    let (first, again) = (path("first.db"), path("again.db"));
+    assert_eq!(run(&["merge", arg(&sim), arg(&gpu), "-o", arg(&first)]).2, 0);
+    assert_eq!(run(&["merge", arg(&first), arg(&aged), "-o", arg(&again)]).2, 0);
+    assert_eq!(found(&[&again]), found(&[&all]));
+}
+
+#[test]
+fn equal_names_of_nodes_need_other_names() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    let (a, b, all) = (path("a.db"), path("b.db"), path("all.db"));
+    small(&a, "gpu", "one");
+    small(&b, "gpu", "two");
+    let (_, err, code) = run(&["merge", arg(&a), arg(&b), "-o", arg(&all)]);
+    assert_eq!(code, 2);
+    assert!(
+        err.contains("both have a node named gpu") && err.contains("--node-name"),
+        "{err}"
+    );
+    assert_eq!(
+        fs::read_dir(dir.path()).unwrap().count(),
+        2,
+        "something was left behind"
+    );
+    let name = format!("{}=other", arg(&b));
+    let (out, err, code) = run(&["merge", arg(&a), arg(&b), "-o", arg(&all), "--node-name", &name]);
+    assert_eq!(code, 0, "{err}");
+    assert!(out.ends_with("6 events of gpu, other\n"), "{out}");
+    assert!(err.contains("note: gpu: no clock offsets were recorded"), "{err}");
+    let sql = "SELECT node, process, count(*) n FROM ev GROUP BY node ORDER BY node";
+    let (rows, _, _) = run(&["query", "--format", "csv", arg(&all), sql]);
+    assert_eq!(rows, "node,process,n\ngpu,one,3\nother,two,3\n");
+    let (ids, _, _) = run(&[
+        "query",
+        "--format",
+        "csv",
+        arg(&all),
+        "SELECT id FROM events WHERE node = 'other'",
+    ]);
+    assert_eq!(ids, "id\nother:1\nother:2\nother:3\n");
+    for (args, message) in [
+        (&["merge", arg(&a), "-o", "x.db"][..], "2 values required"),
+        (&["merge", arg(&a), arg(&b), "-o", arg(&all)], "exists already"),
+        (
+            &["merge", arg(&a), arg(&b), "-o", "x.db", "--node-name", "b"],
+            "write a trace and the name",
+        ),
+        (
+            &["merge", arg(&a), arg(&b), "-o", "x.db", "--node-name", "c.db=n"],
+            "not one of the traces",
+        ),
+    ] {
+        let (_, err, code) = run(args);
+        assert_eq!(code, 2);
+        assert!(
+            err.contains(message) || (message == "exists already" && err.contains("both have")),
+            "{err}"
+        );
+    }
+}
