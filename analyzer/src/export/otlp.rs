@@ -45,15 +45,17 @@ pub fn write(trace: &Trace, analysis: &Analysis, mut out: impl Write) -> io::Res
             .iter()
             .filter(|d| concerns(trace, index, d))
             .collect();
-        if process.pid != 0 || !concerns.is_empty() {
-            let mut span = span(
-                &root,
-                None,
-                &process_name(trace, process),
-                INTERNAL,
-                process.alive,
-                Map::new(),
-            );
+        // A window crops the life of a process, not the events that reach into it.
+        let lanes = process
+            .threads
+            .iter()
+            .flat_map(|&t| &trace.lanes[trace.thread(t).lanes.clone()]);
+        let events = lanes
+            .flat_map(|l| (0..l.len()).map(|i| l.interval(i)))
+            .reduce(Interval::hull);
+        let life = events.map_or(process.alive, |e| process.alive.hull(e));
+        if process.pid != 0 || !concerns.is_empty() || events.is_some() {
+            let mut span = span(&root, None, &process_name(trace, process), INTERNAL, life, Map::new());
             span["events"] = concerns.iter().map(|d| event(d)).collect();
             batch.push(span)?;
         }

@@ -158,15 +158,30 @@ fn a_collector_understands_the_spans() {
         "off CPU": 1, "block_read": 2,
     });
     assert_eq!(facts["spans"], spans);
-    // A real trace: its diagnoses are events of their processes, its lines stay short.
+    assert_eq!(facts["services"], serde_json::json!(["engine"]));
+}
+
+#[test]
+fn diagnoses_are_events_of_their_processes() {
+    let Some(python) = python() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("spans.jsonl");
     let trace = repo("investigations/hol-blocking/trace.db");
-    export("otlp", &trace, &out);
+    let window = ["--last", "10s", arg(&trace)];
+    let (report, _, _) = run(&[&["analyze", "--format", "json"], &window[..]].concat());
+    let report: Value = serde_json::from_str(&report).unwrap();
+    let mut expected = std::collections::BTreeMap::new();
+    for d in report["diagnoses"].as_array().unwrap() {
+        *expected.entry(d["rule"].as_str().unwrap().to_owned()).or_insert(0) += 1;
+    }
+    assert!(!expected.is_empty());
+    let (_, err, code) = run(&[&["export", "--format", "otlp", "-o", arg(&out)], &window[..]].concat());
+    assert_eq!((code, err.as_str()), (0, ""));
     let facts: Value = serde_json::from_str(&script(python, "read_exports.py", &["otlp", arg(&out)])).unwrap();
-    assert!(
-        facts["events"]["HOL_BLOCKING"] == 1 && facts["events"]["ENGINE_STALL"] == 1,
-        "{}",
-        facts["events"]
-    );
+    let mut found: std::collections::BTreeMap<String, i32> = serde_json::from_value(facts["events"].clone()).unwrap();
+    found.retain(|name, _| expected.contains_key(name));
+    assert_eq!(found, expected);
+    // A receiver gets it in small pieces.
     assert!(facts["most"].as_u64().unwrap() <= 500);
 }
 
