@@ -121,3 +121,29 @@ fn equal_names_of_nodes_need_other_names() {
         );
     }
 }
+
+#[test]
+fn a_merged_file_that_lies_about_its_parts_is_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    let (a, b, all) = (path("a.db"), path("b.db"), path("all.db"));
+    small(&a, "one", "x");
+    small(&b, "two", "y");
+    assert_eq!(run(&["merge", arg(&a), arg(&b), "-o", arg(&all)]).2, 0);
+    for (change, message) in [
+        ("UPDATE merged_parts SET first_row = 'x'", "holds text, not an integer"),
+        ("UPDATE merged_parts SET last_row = 9000000000000", "row numbers span"),
+        (
+            "DELETE FROM merged_columns WHERE column_name = 'tid'",
+            "no column `tid`",
+        ),
+        ("ALTER TABLE annotations DROP COLUMN node", "no such column: node"),
+    ] {
+        let broken = path("broken.db");
+        fs::copy(&all, &broken).unwrap();
+        Connection::open(&broken).unwrap().execute_batch(change).unwrap();
+        let (_, err, code) = run(&["analyze", arg(&broken)]);
+        assert_eq!(code, 2, "{change}: {err}");
+        assert!(err.contains(message), "{change}: {err}");
+    }
+}
