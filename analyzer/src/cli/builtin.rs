@@ -1,9 +1,3 @@
 //! The rule packs inside the program.
 
-/// Every shipped pack: name and text, by name.
-pub const PACKS: &[(&str, &str)] = &[
-    ("cuda", include_str!("../../../rules/cuda.rules")),
-    ("host", include_str!("../../../rules/host.rules")),
-    ("trace", include_str!("../../../rules/trace.rules")),
-    ("vllm", include_str!("../../../rules/vllm.rules")),
-];
+pub use crate::lang::library::PACKS;

@@ -16,13 +16,25 @@ pub(super) const NO_VALUE: i64 = i64::MIN;
 /// Parts of a key that single events decide, in the order of [`KeyVal::extra`].
 const EVENT_KEYS: [Key; 5] = [Key::Stream, Key::Gpu, Key::Rank, Key::Cgroup, Key::SizeClass];
 
+/// Which processes are one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+enum Together {
+    /// Each its own.
+    #[default]
+    Apart,
+    /// Those of one name on a node; the first stands for them.
+    Name,
+    /// Those that descend from one; it stands for them.
+    Tree,
+}
+
 /// The value of a key. Orders by node, process, thread, op.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct KeyVal {
     node: u16,
     proc: u32,
-    /// `proc` is the first of all processes of its name.
-    named: bool,
+    /// Whom `proc` stands for.
+    group: Together,
     thread: u32,
     op: u32,
     extra: [i64; 5],
@@ -34,7 +46,7 @@ impl KeyVal {
         Self {
             node: node.0,
             proc: NONE,
-            named: false,
+            group: Together::Apart,
             thread: NONE,
             op: NONE,
             extra: [NO_VALUE; 5],
@@ -98,12 +110,12 @@ impl KeyVal {
         }
         Self {
             node: self.node,
-            proc: if has(Key::Pid) || has(Key::Process) || has(Key::Tid) {
+            proc: if [Key::Pid, Key::Process, Key::Tid, Key::Tree].into_iter().any(has) {
                 self.proc
             } else {
                 NONE
             },
-            named: self.named,
+            group: self.group,
             thread: if has(Key::Tid) { self.thread } else { NONE },
             op: if has(Key::Op) { self.op } else { NONE },
             extra,
@@ -119,7 +131,7 @@ impl KeyVal {
 /// How the lanes of a trace fall into keys.
 #[derive(Debug)]
 pub(super) struct Keying {
-    by_name: bool,
+    together: Together,
     pid: bool,
     tid: bool,
     op: bool,
@@ -130,8 +142,13 @@ impl Keying {
     pub(super) fn new(key: &[Key]) -> Self {
         let has = |k: Key| key.contains(&k);
         Self {
-            by_name: has(Key::Process) && !has(Key::Pid),
-            pid: has(Key::Pid) || has(Key::Process) || has(Key::Tid),
+            together: match () {
+                () if has(Key::Pid) => Together::Apart,
+                () if has(Key::Process) => Together::Name,
+                () if has(Key::Tree) => Together::Tree,
+                () => Together::Apart,
+            },
+            pid: has(Key::Pid) || has(Key::Process) || has(Key::Tid) || has(Key::Tree),
             tid: has(Key::Tid),
             op: has(Key::Op),
             event: EVENT_KEYS.into_iter().enumerate().filter(|(_, k)| has(*k)).collect(),
@@ -148,12 +165,13 @@ impl Keying {
         let proc = trace.thread(lane.thread).process;
         KeyVal {
             node: trace.process(proc).node.0,
-            proc: match (self.pid, self.by_name) {
-                (true, true) => names.first[proc.0 as usize].0,
-                (true, false) => proc.0,
+            proc: match (self.pid, self.together) {
+                (true, Together::Name) => names.first[proc.0 as usize].0,
+                (true, Together::Tree) => names.root[proc.0 as usize].0,
+                (true, Together::Apart) => proc.0,
                 (false, _) => NONE,
             },
-            named: self.by_name,
+            group: self.together,
             thread: if self.tid { lane.thread.0 } else { NONE },
             op: if self.op { lane.op.0.into() } else { NONE },
             extra: [NO_VALUE; 5],
@@ -204,10 +222,21 @@ pub(super) fn field(lane: &Lane, i: usize, field: Field) -> Option<i64> {
     }
 }
 
-/// For each process the first one of the same node and name: what a key by name stands for.
+/// For each process the first one of the same node and name, and the one it descends from: what keys
+/// by name and by tree stand for.
 #[derive(Debug)]
 pub(super) struct Names {
     first: Vec<ProcIdx>,
+    root: Vec<ProcIdx>,
+}
+
+/// The oldest known ancestor of a process.
+fn root(trace: &Trace, of: ProcIdx) -> ProcIdx {
+    let (mut at, mut steps) = (of, 0);
+    while let Some(p) = trace.process(at).parent.filter(|_| steps < trace.processes.len()) {
+        (at, steps) = (p, steps + 1);
+    }
+    at
 }
 
 impl Names {
@@ -217,15 +246,24 @@ impl Names {
             .zip(&trace.processes)
             .map(|(i, p)| *seen.entry((p.node, p.name.as_str())).or_insert(ProcIdx(i)))
             .collect();
-        Self { first }
+        let all = (0u32..).take(trace.processes.len()).map(ProcIdx);
+        let root = all.map(|p| root(trace, p)).collect();
+        Self { first, root }
     }
 
     /// All processes that a key stands for.
     pub(super) fn members(&self, trace: &Trace, key: KeyVal) -> Vec<ProcIdx> {
         let all = (0u32..).zip(&trace.processes).map(|(i, p)| (ProcIdx(i), p));
         match key.process() {
-            Some(p) if !key.named => vec![p],
-            Some(p) => all.map(|(i, _)| i).filter(|i| self.first[i.0 as usize] == p).collect(),
+            Some(p) if key.group == Together::Apart => vec![p],
+            Some(p) => {
+                let stands = if key.group == Together::Name {
+                    &self.first
+                } else {
+                    &self.root
+                };
+                all.map(|(i, _)| i).filter(|i| stands[i.0 as usize] == p).collect()
+            }
             None => all.filter(|(_, p)| p.node == key.node()).map(|(i, _)| i).collect(),
         }
     }
@@ -237,15 +275,14 @@ pub(super) fn life(trace: &Trace, key: KeyVal) -> Option<Interval> {
     let Some(p) = key.process() else { return Some(observed) };
     let first = trace.process(p);
     let mut alive = first.alive;
-    if key.named {
-        // All processes of that name are one.
-        let of_name = |o: &&crate::trace::Process| o.node == first.node && o.name == first.name;
-        alive = trace
-            .processes
-            .iter()
-            .filter(of_name)
-            .map(|o| o.alive)
-            .fold(alive, Interval::hull);
+    if key.group != Together::Apart {
+        // All that are together are one.
+        let same = |(i, o): &(u32, &crate::trace::Process)| match key.group {
+            Together::Tree => root(trace, ProcIdx(*i)) == p,
+            _ => o.node == first.node && o.name == first.name,
+        };
+        let all = (0u32..).zip(&trace.processes).filter(same);
+        alive = all.map(|(_, o)| o.alive).fold(alive, Interval::hull);
     }
     Some(Interval::new(
         alive.start.max(observed.start),

@@ -162,7 +162,7 @@ fn selectors(program: &Program) -> Vec<Selector> {
                 out.push(sel.clone());
             }
             MetricKind::Covered { a, b, .. } | MetricKind::Lift { a, b, .. } => out.extend([a.clone(), b.clone()]),
-            MetricKind::System { .. } | MetricKind::Fact(_) => {}
+            MetricKind::System { .. } | MetricKind::Fact(_) | MetricKind::Peer { .. } => {}
         }
     }
     for s in &program.segments {
@@ -188,6 +188,9 @@ fn condition_metrics(program: &Program) -> Vec<MetricId> {
             continue;
         }
         let m = &program.metrics[id.0 as usize];
+        if let MetricKind::Peer { of, .. } = m.kind {
+            ids.push(of);
+        }
         let filters: Vec<&Filter> = match &m.kind {
             MetricKind::Stat { sel, .. } | MetricKind::Share { sel, .. } | MetricKind::Trend { sel, .. } => {
                 sel.filters.iter().collect()

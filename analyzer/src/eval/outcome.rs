@@ -17,17 +17,20 @@ use crate::diagnosis::{
     TraceSummary, Witness,
 };
 use crate::lang::hir::{
-    Base, CmpOp, Cond, Filter, Metric, MetricId, MetricKind, Part, Rule, Scope, Selector, Side, Stat, Template, Value,
+    Base, CmpOp, Cond, Except, Filter, Metric, MetricId, MetricKind, Part, Rule, Scope, Selector, Side, Stat, Template,
+    Value,
 };
 use crate::trace::catalogue::{Anchor, DIRECTIONS, Field, Key, Source, SystemField};
 use crate::trace::model::{Stored, flag, preemptor};
 use crate::trace::{Lane, Trace};
-use crate::unit::{Dim, Interval, Num, Style, show, show_dur};
+use crate::unit::{Dim, Interval, Num, Style, show, show_date, show_dur};
 
 /// Symptoms shown where causes are shown as well.
 const SYMPTOMS: usize = 3;
 /// Nearer than this (thousandths) counts as a near miss.
 const NEAR: u32 = 500;
+/// Nanoseconds of a day.
+const DAY: i64 = 86_400_000_000_000;
 
 /// What a rule came to.
 pub(super) struct Outcome {
@@ -51,11 +54,15 @@ impl<'t> Engine<'t> {
             .par_iter()
             .filter(|(_, t, _)| *t == Truth::True)
             .map(|(key, _, _)| {
-                let except = rule
-                    .excepts
-                    .iter()
-                    .any(|(_, c)| self.judge(&rule.key, c, *key).truth == Truth::True);
-                (!except).then(|| self.diagnosis(rule, *key))
+                let holds = |e: &&Except| self.judge(&rule.key, &e.cond, *key).truth == Truth::True;
+                let excepted: Vec<&Except> = rule.excepts.iter().filter(holds).collect();
+                let (ended, valid): (Vec<&Except>, Vec<&Except>) =
+                    excepted.into_iter().partition(|e| self.is_over(e, *key));
+                valid.is_empty().then(|| {
+                    let mut d = self.diagnosis(rule, *key);
+                    d.fixes.extend(ended.into_iter().map(overdue));
+                    d
+                })
             })
             .collect::<Vec<_>>()
             .into_iter()
@@ -119,6 +126,12 @@ impl<'t> Engine<'t> {
             diagnoses,
             near,
         }
+    }
+
+    /// Whether an exception had ended when the recording did. The trace decides, never the clock.
+    fn is_over(&self, e: &Except, key: KeyVal) -> bool {
+        let end = self.trace.node(key.node()).observed.map_or(i64::MIN, |o| o.end);
+        e.until.is_some_and(|until| end.div_euclid(DAY) > until)
     }
 
     /// Keys for which the rule has something to judge, sorted.
@@ -962,6 +975,15 @@ impl<'t> Engine<'t> {
     }
 }
 
+/// Why a finding is shown that used to be excepted.
+fn overdue(e: &Except) -> String {
+    let until = e.until.map(show_date).unwrap_or_default();
+    format!(
+        "An exception for this ended on {until} ({}): renew it, or remove the cause.",
+        e.why
+    )
+}
+
 /// A selection in short.
 pub(super) fn words_of_sel(sel: &Selector) -> String {
     let base = match &sel.base {
@@ -1023,6 +1045,7 @@ fn source_of(m: &Metric) -> Source {
         MetricKind::Stat { sel, .. } | MetricKind::Share { sel, .. } | MetricKind::Trend { sel, .. } => sel.source,
         MetricKind::Covered { b, .. } | MetricKind::Lift { b, .. } => b.source,
         MetricKind::System { .. } => Source::System,
+        MetricKind::Peer { .. } => Source::Trace,
         MetricKind::Fact(_) => Source::Trace,
     }
 }

@@ -32,6 +32,10 @@ pub enum Item {
     Set(Set),
     /// `segment NAME = expr`
     Segment(Segment),
+    /// `import "…" as NAME`
+    Import(Import),
+    /// `override …`
+    Override(Override),
     /// `when … => NAME {…}`
     Rule(Box<Rule>),
     /// `test "…" for NAME {…}`
@@ -75,6 +79,39 @@ pub struct Set {
     pub span: Span,
 }
 
+/// `import "…" as NAME`
+#[derive(Clone, Debug)]
+pub struct Import {
+    /// Relative to the file, or `std/…`.
+    pub path: Text,
+    /// What its names go by: `NAME.name`.
+    pub name: Option<Name>,
+    /// The whole item.
+    pub span: Span,
+}
+
+/// `override param NAME = expr`, `override NAME disable`, `override NAME { clauses }`
+#[derive(Clone, Debug)]
+pub struct Override {
+    /// The rule or parameter of another file.
+    pub target: Name,
+    /// What becomes of it.
+    pub change: Change,
+    /// The whole item.
+    pub span: Span,
+}
+
+/// What an [`Override`] says.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// Another default for a parameter.
+    Param(Expr),
+    /// The rule is left out.
+    Disable,
+    /// Clauses that replace those of the rule.
+    Clauses(Vec<Clause>),
+}
+
 /// `segment NAME = expr`
 #[derive(Clone, Debug)]
 pub struct Segment {
@@ -95,6 +132,8 @@ pub struct Rule {
     pub cond: Expr,
     /// `per` keys; empty where none were written.
     pub per: Vec<Name>,
+    /// `across` keys, in which peers differ.
+    pub across: Vec<Name>,
     /// The clauses, in order.
     pub clauses: Vec<Clause>,
     /// `##` comments above the rule.

@@ -53,6 +53,9 @@ codes! {
     DuplicateClause = "E0208", "a clause given twice";
     Edition = "E0209", "an unknown edition";
     TemplateSyntax = "E0210", "a template that cannot be read";
+    Import = "E0316", "an import that cannot be used";
+    Across = "E0318", "peers of nobody";
+    Override = "E0317", "an override that cannot be used";
     Direction = "E0211", "a direction that says nothing";
     UnknownName = "E0301", "an unknown name";
     UnknownOp = "E0302", "an unknown operation";

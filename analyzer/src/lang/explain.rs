@@ -43,9 +43,12 @@ pub fn rule(program: &Program, rule: &Rule) -> String {
     }
     w.texts(&mut out, "Message", &rule.messages);
     w.texts(&mut out, "Fix", &rule.fixes);
-    for (why, c) in &rule.excepts {
-        let _ = writeln!(out, "Except ({why}) when");
-        w.cond(&mut out, c, 1);
+    for e in &rule.excepts {
+        let until = e
+            .until
+            .map(|d| format!(", for traces that end by {}", crate::unit::show_date(d)));
+        let _ = writeln!(out, "Except ({}{}) when", e.why, until.unwrap_or_default());
+        w.cond(&mut out, &e.cond, 1);
     }
     if !rule.refuted_by.is_empty() {
         let _ = writeln!(out, "Refuted by\n  {}", rule.refuted_by);
@@ -78,6 +81,7 @@ fn keys(list: &[Key]) -> String {
             Key::Cgroup => "cgroup",
             Key::Process => "process name",
             Key::SizeClass => "size class",
+            Key::Tree => "process tree",
         })
         .collect();
     words.join(" and ")
@@ -331,6 +335,16 @@ impl Words<'_> {
                 )
             }
             MetricKind::Fact(f) => format!("the recording's `{}`", f.def().0),
+            MetricKind::Peer { of, rank, across } => {
+                let which = match *rank {
+                    (n, d) if n == d => "the largest".to_owned(),
+                    (1, 2) => "the median".to_owned(),
+                    (n, d) => format!("the {} percentile", super::resolve::stat_text(Stat::Pct(n, d))),
+                };
+                let what = self.metric(*of).map_or_else(String::new, |m| self.kind(&m.kind));
+                let keys = keys(across);
+                format!("{which} of its peers (all else equal, another {keys}) in {what}")
+            }
         }
     }
 
@@ -473,7 +487,7 @@ impl Words<'_> {
         let mut ids = std::collections::BTreeSet::new();
         let mut conds: Vec<&Cond> = vec![&rule.cond];
         conds.extend(rule.severity.iter().filter_map(|s| s.1.as_ref()));
-        conds.extend(rule.excepts.iter().map(|e| &e.1));
+        conds.extend(rule.excepts.iter().map(|e| &e.cond));
         for (t, c) in rule.messages.iter().chain(&rule.fixes) {
             conds.extend(c);
             for p in &t.parts {
@@ -538,6 +552,7 @@ impl Words<'_> {
                         self.collect_sel(a, ids);
                         self.collect_sel(b, ids);
                     }
+                    Some(MetricKind::Peer { of, .. }) => self.collect(&Value::Metric(*of), ids),
                     _ => {}
                 }
             }

@@ -72,12 +72,23 @@ pub struct Rule {
     pub messages: Vec<(Template, Option<Cond>)>,
     /// Ordered advice; those whose condition holds.
     pub fixes: Vec<(Template, Option<Cond>)>,
-    /// Known exceptions: the reason and the condition under which the rule does not speak.
-    pub excepts: Vec<(String, Cond)>,
+    /// Known exceptions.
+    pub excepts: Vec<Except>,
     /// What was filled in because the rule does not say it, in words, for `explain`.
     pub defaults: Vec<String>,
     /// Bare statistics, and what each is read as: `p50` as `cuda.launch.p50`.
     pub inherited: Vec<(Span, String)>,
+}
+
+/// `except REASON when COND until DATE`: where the rule does not speak.
+#[derive(Clone, Debug)]
+pub struct Except {
+    /// Why.
+    pub why: String,
+    /// Where.
+    pub cond: Cond,
+    /// The last day, in days since 1970-01-01: it counts for traces that end on that day (UTC) or before.
+    pub until: Option<i64>,
 }
 
 /// A condition. Truth has three values.
@@ -205,6 +216,24 @@ impl Cond {
             Self::Unless(a, b) | Self::Without { cond: a, absent: b, .. } | Self::During { inner: a, outer: b, .. } => {
                 vec![a, b]
             }
+        }
+    }
+
+    /// Says that it and its parts stand at a place: what a name stands for may come from elsewhere.
+    pub fn set_span(&mut self, at: Span) {
+        match self {
+            Self::Compare { span, .. }
+            | Self::Exists { span, .. }
+            | Self::State { span, .. }
+            | Self::Within { span, .. }
+            | Self::Then { span, .. }
+            | Self::Without { span, .. }
+            | Self::During { span, .. }
+            | Self::Lasting { span, .. } => *span = at,
+            Self::Not(_) | Self::And(_) | Self::Or(_) | Self::Unless(..) => {}
+        }
+        for part in self.parts_mut() {
+            part.set_span(at);
         }
     }
 
@@ -378,6 +407,16 @@ pub enum MetricKind {
     },
     /// A fact about the recording.
     Fact(TraceFact),
+    /// A percentile of what another statistic comes to for the peers of a key: the keys that agree with
+    /// it in all but some parts, itself left out.
+    Peer {
+        /// The statistic.
+        of: MetricId,
+        /// Numerator and denominator of the share; equal for the largest.
+        rank: (u32, u32),
+        /// The parts in which peers differ.
+        across: Vec<Key>,
+    },
 }
 
 /// A statistic.

@@ -20,3 +20,9 @@ pub const RULE_METRICS: usize = 128;
 pub const RULE_NODES: u32 = 10_000;
 /// `let`s inside `let`s.
 pub const LET_DEPTH: usize = 16;
+
+/// How deep imports of imports go.
+pub const IMPORTS_DEEP: usize = 8;
+
+/// Files that one run may reach.
+pub const IMPORTED: usize = 64;

@@ -15,6 +15,8 @@ pub mod diagnostic;
 pub mod explain;
 pub mod fmt;
 pub mod hir;
+mod import;
+pub mod library;
 pub mod limits;
 pub mod parser;
 pub mod print;

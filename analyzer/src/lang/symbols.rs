@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::ast::{Clause, ClauseKind, Expr, ExprKind, File, FixtureKind, Item, Name, SetRef, Text};
+use super::ast::{Change, Clause, ClauseKind, Expr, ExprKind, File, FixtureKind, Item, Name, SetRef, Text};
 use super::token::{Kind, Punct, lex_part};
 use crate::source::{SourceFile, SourceId, Span};
 
@@ -105,7 +105,7 @@ impl Walk<'_> {
                 Item::Set(s) => (&s.name, SymbolKind::Set, s.span),
                 Item::Segment(s) => (&s.name, SymbolKind::Segment, s.span),
                 Item::Rule(r) => (&r.name, SymbolKind::Rule, r.span),
-                Item::Test(_) => continue,
+                Item::Test(_) | Item::Import(_) | Item::Override(_) => continue,
             };
             let symbol = self.define(name, kind, span);
             let table = if kind == SymbolKind::Rule {
@@ -127,6 +127,12 @@ impl Walk<'_> {
                 }
                 Item::Set(_) => {}
                 Item::Segment(s) => self.expr(&s.expr),
+                Item::Import(_) => {}
+                Item::Override(o) => match &o.change {
+                    Change::Param(e) => self.expr(e),
+                    Change::Disable => {}
+                    Change::Clauses(list) => list.iter().for_each(|c| self.clause(c)),
+                },
                 Item::Rule(r) => {
                     for c in &r.clauses {
                         if let ClauseKind::Let(l) = &c.kind {

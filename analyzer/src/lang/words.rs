@@ -199,6 +199,16 @@ const FUNCTIONS: &[(&str, Option<Measured>, &str)] = {
             None,
             "slump(x): stretches in which x is far rarer than it usually is",
         ),
+        (
+            "peer_median",
+            None,
+            "peer_median(m): the median of m over the peers that `across` names",
+        ),
+        (
+            "peer_max",
+            None,
+            "peer_max(m): the largest m of the peers that `across` names",
+        ),
         ("pooled", None, "pooled(x): all operations of x as one distribution"),
     ]
 };

@@ -30,7 +30,7 @@ pub fn needs(program: &Program) -> Needs {
                 selector(a, &mut needs);
                 selector(b, &mut needs);
             }
-            MetricKind::System { .. } | MetricKind::Fact(_) => {}
+            MetricKind::System { .. } | MetricKind::Fact(_) | MetricKind::Peer { .. } => {}
         }
     }
     for s in &program.segments {
@@ -60,7 +60,7 @@ pub fn conditions(rule: &Rule) -> impl Iterator<Item = &Cond> {
     std::iter::once(&rule.cond)
         .chain(severity)
         .chain(texts)
-        .chain(rule.excepts.iter().map(|(_, c)| c))
+        .chain(rule.excepts.iter().map(|e| &e.cond))
 }
 
 fn cond(c: &Cond, needs: &mut Needs) {

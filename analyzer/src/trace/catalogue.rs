@@ -656,11 +656,13 @@ pub enum Key {
     Process,
     /// Log2 of the bytes.
     SizeClass,
+    /// A process with all that it forked, as far as the trace shows: they are one.
+    Tree,
 }
 
 impl Key {
     /// All, with their names in rules.
-    pub const ALL: [(Self, &'static str); 10] = [
+    pub const ALL: [(Self, &'static str); 11] = [
         (Self::Node, "node"),
         (Self::Pid, "pid"),
         (Self::Tid, "tid"),
@@ -671,15 +673,20 @@ impl Key {
         (Self::Cgroup, "cgroup"),
         (Self::Process, "process"),
         (Self::SizeClass, "size_class"),
+        (Self::Tree, "tree"),
     ];
 
     /// Whether it says who acts, rather than what single acts have in common.
     pub fn names_somebody(self) -> bool {
-        matches!(self, Self::Node | Self::Pid | Self::Tid | Self::Process)
+        matches!(self, Self::Node | Self::Pid | Self::Tid | Self::Process | Self::Tree)
     }
 
     /// By name.
     pub fn by_name(name: &str) -> Option<Self> {
+        if name == "comm" {
+            // What the host kernel calls the process.
+            return Some(Self::Process);
+        }
         Self::ALL.into_iter().find(|(_, n)| *n == name).map(|(k, _)| k)
     }
 
@@ -693,7 +700,7 @@ impl Key {
     pub fn on(self, source: Source) -> bool {
         match self {
             Self::Node => true,
-            Self::Pid | Self::Process | Self::Tid => {
+            Self::Pid | Self::Process | Self::Tid | Self::Tree => {
                 !matches!(source, S::System | S::Trace | S::Request | S::Tcp | S::Xid)
             }
             Self::Op => !matches!(source, S::System | S::Trace),

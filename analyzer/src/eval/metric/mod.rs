@@ -1,6 +1,7 @@
 //! Statistics of selected events, one kind a file. Each gives a value with bounds.
 
 mod covered;
+mod peer;
 mod stat;
 mod system;
 mod window;
@@ -231,6 +232,7 @@ impl<'t> Engine<'t> {
                 Cell::of(self.system(*field, *stat, (*segment, &metric.key), key))
             }
             MetricKind::Fact(fact) => Cell::of(self.fact(*fact, key)),
+            MetricKind::Peer { of, rank, across } => Cell::of(self.peers(*of, *rank, across, key)),
         }
     }
 

@@ -3,7 +3,7 @@
 use pretty::{Arena, DocAllocator as _, DocBuilder};
 use unicode_width::UnicodeWidthStr as _;
 
-use super::super::ast::{Clause, ClauseKind, Expect, Expr, File, Fixture, FixtureKind, Item};
+use super::super::ast::{Change, Clause, ClauseKind, Expect, Expr, File, Fixture, FixtureKind, Item, Override};
 use super::super::parser::CLAUSE_WORDS;
 use super::super::token::{Kind, Punct, Token, unit};
 use super::WIDTH;
@@ -154,7 +154,12 @@ impl<'a> Layout<'a> {
                 lines.sort_by_key(|l| l.span.start);
                 (t.rule.span, lines)
             }
-            Item::Let(_) | Item::Param(_) | Item::Set(_) | Item::Segment(_) => {
+            Item::Override(Override {
+                target,
+                change: Change::Clauses(clauses),
+                ..
+            }) => (target.span, clauses.iter().map(clause).collect()),
+            Item::Let(_) | Item::Param(_) | Item::Set(_) | Item::Segment(_) | Item::Import(_) | Item::Override(_) => {
                 let exprs = expressions(item);
                 return self.grouped(lo, hi, self.flow(lo, hi, &exprs, Flow::Plain).nest(INDENT));
             }
@@ -425,6 +430,8 @@ fn span(item: &Item) -> Span {
         Item::Param(p) => p.span,
         Item::Set(s) => s.span,
         Item::Segment(s) => s.span,
+        Item::Import(i) => i.span,
+        Item::Override(o) => o.span,
         Item::Rule(r) => r.span,
         Item::Test(t) => t.span,
     }
@@ -453,11 +460,16 @@ pub(super) fn expressions(item: &Item) -> Vec<&Expr> {
     match item {
         Item::Let(l) => vec![&l.expr],
         Item::Segment(s) => vec![&s.expr],
+        Item::Override(o) => match &o.change {
+            Change::Param(e) => vec![e],
+            Change::Disable => Vec::new(),
+            Change::Clauses(list) => list.iter().flat_map(of_clause).collect(),
+        },
         Item::Param(p) => {
             let range = p.range.iter().flat_map(|(low, high)| [low, high]);
             std::iter::once(&p.value).chain(range).collect()
         }
-        Item::Set(_) => Vec::new(),
+        Item::Set(_) | Item::Import(_) => Vec::new(),
         Item::Rule(r) => std::iter::once(&r.cond)
             .chain(r.clauses.iter().flat_map(of_clause))
             .collect(),

@@ -6,23 +6,18 @@ use nom::combinator::opt;
 use nom::multi::separated_list1;
 use nom::sequence::preceded;
 
-use super::super::ast::{Clause, ClauseKind, Expr, Item, Let, Name, Param, Rule, Segment, Set, Text};
+use super::super::ast::{
+    Change, Clause, ClauseKind, Expr, Import, Item, Let, Name, Override, Param, Rule, Segment, Set, Text,
+};
 use super::super::diagnostic::{Code, Diagnostic};
 use super::super::token::{Kind, Punct};
 use super::expr::{close, expr, set_literal};
 use super::input::{Fault, Res, Tokens, expect, name, number, punct, settle, string, word};
-use super::{CLAUSE_WORDS, ITEM_WORDS, not_yet, test_block};
+use super::{CLAUSE_WORDS, ITEM_WORDS, test_block};
 use crate::source::Span;
 
-/// `item = param | let | set | segment | rule | test`; import and override are reserved.
+/// `item = import | param | let | set | segment | rule | override | test`
 pub(super) fn item(t: Tokens<'_>) -> Res<'_, Item> {
-    let reserved = [
-        ("import", "give all files on the command line: their rules run together"),
-        ("override", "change thresholds with `param` and `--set NAME=VALUE`"),
-    ];
-    if let Some((w, instead)) = reserved.into_iter().find(|(w, _)| t.is_word(w)) {
-        return not_yet(t, &format!("`{w}`"), instead);
-    }
     if t.is_word("edition") {
         let d = Diagnostic::new(
             Code::Edition,
@@ -38,6 +33,8 @@ pub(super) fn item(t: Tokens<'_>) -> Res<'_, Item> {
         param.map(Item::Param),
         set.map(Item::Set),
         segment.map(Item::Segment),
+        import.map(Item::Import),
+        override_.map(Item::Override),
         test_block::test.map(Item::Test),
     ))
     .parse(t)
@@ -122,6 +119,37 @@ fn param(start: Tokens<'_>) -> Res<'_, Param> {
     ))
 }
 
+/// `import = "import" STRING [ "as" NAME ]`
+fn import(start: Tokens<'_>) -> Res<'_, Import> {
+    let (t, _) = word("import")(start)?;
+    let (t, path) = expect("the path of a file, a text in double quotes", string).parse(t)?;
+    let (t, name) = opt(preceded(word("as"), expect("a name after `as`", name))).parse(t)?;
+    let span = whole(start, t);
+    Ok((t, Import { path, name, span }))
+}
+
+/// `override = "override" ( "param" NAME "=" expr | NAME ( "disable" | "{" { clause } "}" ) )`
+fn override_(start: Tokens<'_>) -> Res<'_, Override> {
+    let (t, _) = word("override")(start)?;
+    let (t, target, change) = if let Ok((t, _)) = word("param")(t) {
+        let (t, target) = expect("a parameter after `param`", name).parse(t)?;
+        let (t, _) = expect("`=` and the value", punct(Punct::Eq)).parse(t)?;
+        let (t, value) = expect("a value", expr).parse(t)?;
+        (t, target, Change::Param(value))
+    } else {
+        let (t, target) = expect("the name of a rule, or `param` and a parameter", name).parse(t)?;
+        if let Ok((t, _)) = word("disable")(t) {
+            (t, target, Change::Disable)
+        } else {
+            let (t, open) = expect("`{` and clauses, or `disable`", punct(Punct::LBrace)).parse(t)?;
+            let (t, clauses) = body(t, open)?;
+            (t, target, Change::Clauses(clauses))
+        }
+    };
+    let span = whole(start, t);
+    Ok((t, Override { target, change, span }))
+}
+
 /// `segment = "segment" NAME "=" expr`
 fn segment(start: Tokens<'_>) -> Res<'_, Segment> {
     let (t, _) = word("segment")(start)?;
@@ -142,14 +170,15 @@ fn set(start: Tokens<'_>) -> Res<'_, Set> {
     Ok((t, Set { name, members, span }))
 }
 
-/// `rule = "when" expr [ "per" keys ] "=>" NAME [ "{" { clause } "}" ]`
+/// `rule = "when" expr [ "per" keys [ "across" keys ] ] "=>" NAME [ "{" { clause } "}" ]`
 fn rule(start: Tokens<'_>) -> Res<'_, Rule> {
     let (t, at) = word("when")(start)?;
     let (t, cond) = expect("a condition after `when`", expr).parse(t)?;
     let (t, per) = opt(preceded(word("per"), expect("keys after `per`", keys))).parse(t)?;
-    if t.is_word("across") {
-        return not_yet(t, "`across`", "write a rule per key");
-    }
+    let (t, across) = match (&per, word("across")(t)) {
+        (Some(_), Ok((t, _))) => expect("keys after `across`", keys).parse(t)?,
+        _ => (t, Vec::new()),
+    };
     let (t, _) = expect(
         "`=>` and the rule's name, or more of the condition",
         punct(Punct::Arrow),
@@ -167,6 +196,7 @@ fn rule(start: Tokens<'_>) -> Res<'_, Rule> {
             name,
             cond,
             per: per.unwrap_or_default(),
+            across,
             clauses,
             doc: t.cx.doc(at),
             span,

@@ -201,15 +201,11 @@ impl Checker<'_> {
             };
             let found = self.inside(l, span, |c, e| c.typed(e, &mut inner))?;
             sc.left.extend(inner.left);
-            return Ok(match found {
-                Typed::Selection(s) => Typed::Selection(Selection { span, ..s }),
-                other => other,
-            });
+            return Ok(placed_at(found, span));
         }
-        if let Some((value, _)) = self.scope.params.get(n) {
-            self.scope.mark_used(n);
+        if let Some(value) = self.param_of(None, n) {
             return match value {
-                Some((v, d)) => Ok(Typed::Number(Number::constant(*v, *d))),
+                Some((v, d)) => Ok(Typed::Number(Number::constant(v, d))),
                 None => Err(super::Reported),
             };
         }
@@ -248,6 +244,7 @@ impl Checker<'_> {
         known.extend(self.locals.iter().map(|l| l.name.text.as_str()));
         known.extend(self.scope.lets.keys());
         known.extend(self.scope.params.keys());
+        known.extend(self.imported_names(""));
         known.extend(sources);
         known.extend(STATS.iter().map(|(n, _)| *n));
         if nearest(n, &known).is_some() {
@@ -270,7 +267,45 @@ impl Checker<'_> {
         self.fail(d)
     }
 
+    /// `alias.name`: a `let` or parameter of an imported file.
+    fn imported(&mut self, alias: &str, n: &Name, span: Span, sc: &mut Scope) -> R<Typed> {
+        if let Some(l) = self.let_of(Some(alias), &n.text) {
+            let mut inner = Scope {
+                left: Vec::new(),
+                filter: sc.filter.clone(),
+            };
+            let found = self.inside(l, span, |c, e| c.typed(e, &mut inner))?;
+            sc.left.extend(inner.left);
+            return Ok(placed_at(found, span));
+        }
+        match self.param_of(Some(alias), &n.text) {
+            Some(Some((v, d))) => Ok(Typed::Number(Number::constant(v, d))),
+            Some(None) => Err(super::Reported),
+            None => {
+                let known = self.imported_names(alias);
+                let d = self
+                    .diag(
+                        Code::UnknownName,
+                        n.span,
+                        format!("`{alias}` has no `let` or parameter `{}`", n.text),
+                    )
+                    .suggest(n.span, &n.text, &known, "it has");
+                self.fail(d)
+            }
+        }
+    }
+
     fn dot(&mut self, a: &Expr, m: &Member, span: Span, sc: &mut Scope) -> R<Typed> {
+        if let (ExprKind::Name(alias, _), Member::Name(n)) = (&*a.kind, m)
+            && self
+                .scope
+                .imports
+                .iter()
+                .any(|(a, _)| a.as_deref() == Some(alias.as_str()))
+            && self.find_let(alias).is_none()
+        {
+            return self.imported(alias, n, span, sc);
+        }
         let on = self.path(a, sc)?;
         let (name, stat, at) = match m {
             Member::Stat(n, d, at) => (None, Some(Stat::Pct(*n, *d)), *at),
@@ -333,7 +368,7 @@ impl Checker<'_> {
         let bare = match &*a.kind {
             ExprKind::Stat(n, d) => Some(Stat::Pct(*n, *d)),
             ExprKind::Name(n, false) if sc.filter.is_none() => {
-                let defined = self.find_let(n).is_some() || self.scope.params.contains_key(n.as_str());
+                let defined = self.find_let(n).is_some() || self.param_of(None, n).is_some();
                 stat_by_name(n).filter(|_| !defined)
             }
             _ => None,
@@ -371,6 +406,9 @@ impl Checker<'_> {
                             name.span,
                             "`drop`, `rise` and `change` name their segments as arguments",
                         );
+                    }
+                    MetricKind::Peer { .. } => {
+                        return self.segment_not_here(name.span, "the segment goes to the statistic of the peers");
                     }
                     MetricKind::Fact(_) => {
                         return self.segment_not_here(name.span, "this is a fact about the whole recording");
@@ -589,6 +627,18 @@ impl Checker<'_> {
         if let Typed::Selection(s) = t {
             sc.left.push(Left::Selection(s.clone()));
         }
+    }
+}
+
+/// What a `let` stands for, where its name stands: it may come from another file.
+fn placed_at(found: Typed, span: Span) -> Typed {
+    match found {
+        Typed::Selection(s) => Typed::Selection(Selection { span, ..s }),
+        Typed::Cond(mut c) => {
+            c.set_span(span);
+            Typed::Cond(c)
+        }
+        other => other,
     }
 }
 

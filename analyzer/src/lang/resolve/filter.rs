@@ -303,7 +303,7 @@ impl Checker<'_> {
             Some(Word::Text(t)) if f == Field::Ret && t == "success" => return Ok(0),
             Some(Word::Text(t)) => {
                 // A parameter may hold the number.
-                if let Some((Some((v, Dim::NONE)), _)) = self.scope.params.get(t.as_str())
+                if let Some(Some((v, Dim::NONE))) = self.param_of(None, &t)
                     && v.denom() == 1
                     && let Ok(n) = i64::try_from(v.numer())
                 {
@@ -458,8 +458,9 @@ impl Checker<'_> {
         let members: Vec<Expr> = match set {
             SetRef::Literal(list) => list.clone(),
             SetRef::Name(n) => {
-                if let Some(set) = self.scope.sets.get(n.text.as_str()) {
-                    self.scope.mark_used(&n.text);
+                let home = self.home(None, |s| s.sets.contains_key(n.text.as_str()));
+                if let Some((home, set)) = home.and_then(|h| Some((h, h.sets.get(n.text.as_str())?))) {
+                    home.mark_used(&n.text);
                     set.members.clone()
                 } else {
                     if self.scope.broken.contains(n.text.as_str()) {

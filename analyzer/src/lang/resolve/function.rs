@@ -23,7 +23,21 @@ pub(in crate::lang) const FUNCTIONS: &[&str] = &[
     "drained_gap",
     "slump",
     "pooled",
+    "peer_median",
+    "peer_max",
 ];
+
+/// The share that a function of peers asks for: `peer_median`, `peer_max`, `peer_p90`.
+fn peer_rank(name: &str) -> Option<(u32, u32)> {
+    match name.strip_prefix("peer_")? {
+        "median" => Some((1, 2)),
+        "max" => Some((1, 1)),
+        p => {
+            let n: u32 = p.strip_prefix('p')?.parse().ok()?;
+            (0 < n && n < 100).then_some((n, 100))
+        }
+    }
+}
 
 const SCOPES: &[(&str, Whose)] = &[
     ("thread", Whose::Thread),
@@ -35,6 +49,9 @@ impl Checker<'_> {
     /// `f(args)`: a function, `x.distinct(field)`, or the keys of a selection.
     pub(super) fn call(&mut self, f: &Expr, args: &[Expr], span: Span, sc: &mut Scope) -> R<Typed> {
         if let ExprKind::Name(name, false) = &*f.kind {
+            if let Some(rank) = peer_rank(name) {
+                return self.peer(name, rank, args, span, sc).map(Typed::Number);
+            }
             if FUNCTIONS.contains(&name.as_str()) {
                 return self.function(name, args, span, sc);
             }
@@ -320,6 +337,70 @@ impl Checker<'_> {
                 kind,
                 term,
                 dim: Dim::NONE,
+                origin: None,
+            },
+            sc,
+        ))
+    }
+
+    /// `peer_median(m)`, `peer_max(m)`, `peer_p90(m)`.
+    fn peer(&mut self, name: &str, rank: (u32, u32), args: &[Expr], span: Span, sc: &mut Scope) -> R<Number> {
+        self.spend(span)?;
+        let example = format!("as in `cuda.sync.p99 > 2*{name}(cuda.sync.p99) per pid across pid`");
+        let [x] = args else {
+            return self.arguments(span, &format!("`{name}` takes one statistic"), &example);
+        };
+        if self.across.is_empty() {
+            let d = self
+                .diag(Code::Across, span, "the rule does not say who its peers are")
+                .help("name the keys in which they differ: `per gpu across gpu`, `per rank across (node, rank)`");
+            return self.fail(d);
+        }
+        let mut inner = Scope {
+            left: Vec::new(),
+            filter: sc.filter.clone(),
+        };
+        let found = self.typed(x, &mut inner)?;
+        let metric = match &found {
+            Typed::Number(Number {
+                value: Value::Metric(id),
+                ..
+            }) => self.protos.get(id.0 as usize).map(|p| (*id, p.clone())),
+            _ => None,
+        };
+        let statistic = |k: &MetricKind| {
+            matches!(
+                k,
+                MetricKind::Stat { over: None, .. } | MetricKind::Share { .. } | MetricKind::Trend { .. }
+            )
+        };
+        let Some((of, proto)) = metric.filter(|(_, p)| statistic(&p.kind)) else {
+            let what = found.what();
+            let d = self
+                .diag(
+                    Code::BadArguments,
+                    x.span,
+                    format!("`{name}` compares one statistic of events"),
+                )
+                .label(format!("this is {what}"))
+                .help(example);
+            return self.fail(d);
+        };
+        let term = super::scope::Term {
+            text: format!("{name}({})", proto.term.text),
+            span,
+            ..proto.term
+        };
+        let kind = MetricKind::Peer {
+            of,
+            rank,
+            across: self.across.iter().map(|(k, _)| *k).collect(),
+        };
+        Ok(self.proto(
+            Proto {
+                kind,
+                term,
+                dim: proto.dim,
                 origin: None,
             },
             sc,

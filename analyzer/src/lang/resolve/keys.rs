@@ -15,7 +15,7 @@ use crate::trace::catalogue::{Key, Op, Source};
 pub(super) fn base_has_key(source: Source, ops: Option<&[Op]>, key: Key) -> bool {
     match ops {
         Some(_) => key.on(source),
-        None => matches!(key, Key::Node | Key::Pid | Key::Tid | Key::Process) && key.on(source),
+        None => matches!(key, Key::Node | Key::Pid | Key::Tid | Key::Process | Key::Tree) && key.on(source),
     }
 }
 
@@ -90,11 +90,52 @@ impl Checker<'_> {
         }
         keys.sort_unstable();
         keys.dedup();
+        self.check_across(&keys)?;
         let key = RuleKey { keys, ops, op_given };
         for t in &terms {
             self.inside_key(t, &key)?;
         }
         Ok(key)
+    }
+
+    /// Peers differ in parts of the rule's key, and there must be somebody who asks for them.
+    fn check_across(&mut self, keys: &[Key]) -> R<()> {
+        let across = std::mem::take(&mut self.across);
+        for (k, span) in &across {
+            if !keys.contains(k) {
+                let d = self
+                    .diag(
+                        Code::UnsupportedKey,
+                        *span,
+                        format!("the rule is not per {}, so peers cannot differ in it", k.name()),
+                    )
+                    .help(format!("keys of this rule are {}", names(keys.iter().copied())));
+                return self.fail(d);
+            }
+        }
+        let asked = self.protos.iter().any(|p| matches!(p.kind, MetricKind::Peer { .. }));
+        if let (Some((_, span)), false) = (across.first(), asked) {
+            let d = self
+                .diag(Code::Across, *span, "nothing in this rule is compared with peers")
+                .help("as in `cuda.sync.p99 > 2*peer_median(cuda.sync.p99)`");
+            return self.fail(d);
+        }
+        Ok(())
+    }
+
+    /// Keys by their names.
+    pub(super) fn across_keys(&mut self, written: &[Name]) -> R<()> {
+        for n in written {
+            let Some(key) = Key::by_name(&n.text) else {
+                let known = Key::ALL.map(|(_, n)| n);
+                let d = self
+                    .diag(Code::UnknownKey, n.span, format!("`{}` is not a key", n.text))
+                    .suggest(n.span, &n.text, &known, "keys are");
+                return self.fail(d);
+            };
+            self.across.push((key, n.span));
+        }
+        Ok(())
     }
 
     /// The operations that `op` ranges over; empty where the rule is not per operation.
@@ -208,7 +249,7 @@ fn samples(kind: &MetricKind, given: Option<u64>) -> u64 {
             stat: Stat::First | Stat::Last,
             ..
         } => 1,
-        MetricKind::Stat { .. } | MetricKind::Fact(_) => 0,
+        MetricKind::Stat { .. } | MetricKind::Fact(_) | MetricKind::Peer { .. } => 0,
     }
 }
 
@@ -303,6 +344,11 @@ impl Remap<'_> {
                 self.segment(from);
                 self.segment(to);
             }
+            MetricKind::Peer { of, .. } => {
+                if let Some(new) = self.0.get(of.0 as usize) {
+                    *of = *new;
+                }
+            }
             MetricKind::Lift { .. } | MetricKind::Fact(_) => {}
         }
         match k {
@@ -313,7 +359,7 @@ impl Remap<'_> {
                 self.selector(a);
                 self.selector(b);
             }
-            MetricKind::System { .. } | MetricKind::Fact(_) => {}
+            MetricKind::System { .. } | MetricKind::Fact(_) | MetricKind::Peer { .. } => {}
         }
     }
 

@@ -1,5 +1,6 @@
 //! Names, types and defaults: the tree of a file becomes checked rules.
 
+mod change;
 mod cond;
 mod expr;
 mod filter;
@@ -20,6 +21,7 @@ use super::Compiled;
 use super::ast::{self, Item};
 use super::diagnostic::{Code, Diagnostic};
 use super::hir::{Metric, MetricId, MetricKind, Program, SegmentDef, SegmentId};
+use super::import::{self, Identity};
 use super::limits;
 use super::parser;
 use super::suggest::nearest;
@@ -76,43 +78,37 @@ fn source_id(index: usize) -> SourceId {
 
 /// Checks files of rules with parameter values from the command line.
 pub(super) fn program(files: &[SourceFile], sets: &[(String, String)]) -> Compiled {
-    let mut all: Vec<SourceFile> = files.to_vec();
-    all.extend(
-        sets.iter()
-            .map(|(n, v)| SourceFile::new(format!("--set {n}"), v.as_str())),
-    );
     let mut diagnostics = Vec::new();
-    let mut trees = Vec::new();
-    for (i, source) in files.iter().enumerate() {
-        let id = source_id(i);
-        let lexed = lex(id, &source.text);
-        let (tree, found) = parser::parse(id, source, &lexed);
-        // What a broken token upsets on its line or the next is no error of its own.
-        let upset = |d: &Diagnostic| {
-            lexed.diagnostics.iter().any(|l| {
-                let between = source
-                    .text
-                    .get(l.primary.span.start as usize..d.primary.span.start as usize);
-                matches!(l.code, Code::Unterminated | Code::BadChar)
-                    && between.is_some_and(|b| b.matches('\n').count() <= 1)
-            })
-        };
-        diagnostics.extend(found.into_iter().filter(|d| !upset(d)));
-        diagnostics.extend(lexed.diagnostics);
-        trees.push(tree);
+    let n_given = source_id(files.len()).0;
+    let mut all: Vec<SourceFile> = files.to_vec();
+    let (trees, imports) = load(&mut all, &mut diagnostics);
+    let places: Vec<(SourceId, &ast::File)> = trees.iter().enumerate().map(|(i, t)| (source_id(i), t)).collect();
+    let reach = |id: SourceId| reachable(&imports, id);
+    let changes = change::gather(&places, reach, &mut diagnostics);
+    // Values from outside stand in small files of their own; the command line has the last word.
+    let mut values: BTreeMap<String, SourceId> = BTreeMap::new();
+    for (name, (file, span)) in &changes.params {
+        let source = &all[file.0 as usize];
+        let text = source.text.get(span.range()).unwrap_or("");
+        let value = SourceFile::new(format!("override in {}", source.name), text);
+        values.insert((*name).to_owned(), source_id(all.len()));
+        all.push(value);
     }
-    let overrides: BTreeMap<&str, SourceId> = sets
-        .iter()
-        .enumerate()
-        .map(|(i, (n, _))| (n.as_str(), source_id(files.len() + i)))
-        .collect();
+    let mut given: BTreeMap<&str, SourceId> = BTreeMap::new();
+    for (n, v) in sets {
+        given.insert(n, source_id(all.len()));
+        values.insert(n.clone(), source_id(all.len()));
+        all.push(SourceFile::new(format!("--set {n}"), v.as_str()));
+    }
+    let overrides: BTreeMap<&str, SourceId> = values.iter().map(|(n, id)| (n.as_str(), *id)).collect();
 
     let mut scopes = Vec::new();
     for (i, tree) in trees.iter().enumerate() {
-        let scope = FileScope::new(source_id(i), &all, tree, &overrides, &mut diagnostics);
+        let mut scope = FileScope::new(source_id(i), &all, tree, &overrides, &mut diagnostics);
+        scope.imports.clone_from(&imports[i]);
         scopes.push(scope);
     }
-    unknown_sets(&all, &overrides, &scopes, &mut diagnostics);
+    unknown_sets(&all, &given, &scopes, &mut diagnostics);
 
     let parsed = diagnostics.len();
     let mut metrics = Metrics::default();
@@ -129,7 +125,8 @@ pub(super) fn program(files: &[SourceFile], sets: &[(String, String)]) -> Compil
             }
             known.insert(&r.name.text, place);
             let before = diagnostics.len();
-            let rule = rule::rule(r, scope, &all, &mut diagnostics, &mut metrics);
+            let changed = changes.rules.get(r.name.text.as_str());
+            let rule = rule::rule(r, scope, (&scopes, &all), changed, &mut diagnostics, &mut metrics);
             let broken = diagnostics[..parsed].iter().any(|d| {
                 d.is_error()
                     && d.file == scope.file
@@ -146,7 +143,8 @@ pub(super) fn program(files: &[SourceFile], sets: &[(String, String)]) -> Compil
                 continue;
             }
             ids.insert(rule.id.clone(), place);
-            if !broken && !diagnostics[before..].iter().any(Diagnostic::is_error) {
+            let disabled = changed.is_some_and(|c| c.disabled);
+            if !broken && !disabled && !diagnostics[before..].iter().any(Diagnostic::is_error) {
                 out.rules.push(rule);
             }
         }
@@ -157,7 +155,10 @@ pub(super) fn program(files: &[SourceFile], sets: &[(String, String)]) -> Compil
         for item in &tree.items {
             match item {
                 Item::Test(t) => {
-                    if let Ok(t) = test_block::test(t, scope, &all, &rule_names, &params, &mut diagnostics) {
+                    let disabled = changes.rules.get(t.rule.text.as_str()).is_some_and(|c| c.disabled);
+                    let world = (scopes.as_slice(), all.as_slice());
+                    let test = test_block::test(t, scope, world, &rule_names, &params, &mut diagnostics);
+                    if let (Ok(t), false) = (test, disabled) {
                         out.tests.push(t);
                     }
                 }
@@ -165,7 +166,10 @@ pub(super) fn program(files: &[SourceFile], sets: &[(String, String)]) -> Compil
                 _ => {}
             }
         }
-        scope.unused(&mut diagnostics);
+        // What an imported file offers, others may use.
+        if scope.file.0 < n_given {
+            scope.unused(&mut diagnostics);
+        }
     }
     out.metrics = metrics.list;
     out.segments = metrics.segments;
@@ -177,6 +181,109 @@ pub(super) fn program(files: &[SourceFile], sets: &[(String, String)]) -> Compil
         program: out,
         diagnostics: bounded(diagnostics),
     }
+}
+
+/// Of each file, what it imports: under which name, and its position.
+type Imports = Vec<Vec<(Option<String>, usize)>>;
+
+/// Reads the files and all that they import, each once.
+fn load(all: &mut Vec<SourceFile>, diagnostics: &mut Vec<Diagnostic>) -> (Vec<ast::File>, Imports) {
+    let mut known: BTreeMap<Identity, usize> = BTreeMap::new();
+    for (i, f) in all.iter().enumerate() {
+        known.entry(import::identity(&f.name)).or_insert(i);
+    }
+    let mut depth = vec![0; all.len()];
+    let mut trees: Vec<ast::File> = Vec::new();
+    let mut imports: Imports = Vec::new();
+    while trees.len() < all.len() {
+        let i = trees.len();
+        let (id, source) = (source_id(i), all[i].clone());
+        let tree = parsed(id, &source, diagnostics);
+        let mut own = Vec::new();
+        for item in &tree.items {
+            let Item::Import(im) = item else { continue };
+            let who = import::target(im, &source);
+            let at = if let Some(at) = known.get(&who) {
+                *at
+            } else if depth[i] >= limits::IMPORTS_DEEP || all.len() >= limits::IMPORTED {
+                let message = format!(
+                    "imports go {} files deep and reach {} files at most",
+                    limits::IMPORTS_DEEP,
+                    limits::IMPORTED
+                );
+                diagnostics.push(Diagnostic::new(Code::Import, id, im.path.span, message));
+                continue;
+            } else {
+                match import::read(&who, im, id) {
+                    Ok(file) => {
+                        all.push(file);
+                        depth.push(depth[i] + 1);
+                        known.insert(who, all.len() - 1);
+                        all.len() - 1
+                    }
+                    Err(d) => {
+                        diagnostics.push(d);
+                        continue;
+                    }
+                }
+            };
+            let back = reachable_by(&imports, at);
+            if at == i || back.contains(&i) {
+                let message = if at == i {
+                    "this file imports itself".to_owned()
+                } else {
+                    format!("`{}` imports this file as well", all[at].name)
+                };
+                diagnostics.push(
+                    Diagnostic::new(Code::Import, id, im.path.span, message)
+                        .label("this closes the circle")
+                        .help("move what both need into a third file"),
+                );
+                continue;
+            }
+            own.push((im.name.as_ref().map(|n| n.text.clone()), at));
+        }
+        imports.push(own);
+        trees.push(tree);
+    }
+    (trees, imports)
+}
+
+/// Files that a file imports, and those that these import.
+fn reachable_by(imports: &Imports, from: usize) -> BTreeSet<usize> {
+    let (mut seen, mut open) = (BTreeSet::new(), vec![from]);
+    while let Some(i) = open.pop() {
+        for (_, to) in imports.get(i).into_iter().flatten() {
+            if seen.insert(*to) {
+                open.push(*to);
+            }
+        }
+    }
+    seen
+}
+
+fn reachable(imports: &Imports, from: SourceId) -> Vec<SourceId> {
+    let found = reachable_by(imports, from.0 as usize);
+    found.into_iter().map(source_id).collect()
+}
+
+/// One file as a tree.
+fn parsed(id: SourceId, source: &SourceFile, diagnostics: &mut Vec<Diagnostic>) -> ast::File {
+    let lexed = lex(id, &source.text);
+    let (tree, found) = parser::parse(id, source, &lexed);
+    // What a broken token upsets on its line or the next is no error of its own.
+    let upset = |d: &Diagnostic| {
+        lexed.diagnostics.iter().any(|l| {
+            let between = source
+                .text
+                .get(l.primary.span.start as usize..d.primary.span.start as usize);
+            matches!(l.code, Code::Unterminated | Code::BadChar)
+                && between.is_some_and(|b| b.matches('\n').count() <= 1)
+        })
+    };
+    diagnostics.extend(found.into_iter().filter(|d| !upset(d)));
+    diagnostics.extend(lexed.diagnostics);
+    tree
 }
 
 /// The first problems of each file; the rest are counted.

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use super::super::ast::{self, ClauseKind, Name};
 use super::super::diagnostic::{Code, Diagnostic};
-use super::super::hir::{Cond, MetricId, Rule, Severity, Template};
+use super::super::hir::{Cond, Except, MetricId, Rule, Severity, Template};
+use super::change::Changed;
 use super::expr::Typed;
 use super::keys::{MIN_COUNT, Remap};
 use super::scope::{Checker, FileScope, Scope, fold};
@@ -16,13 +17,17 @@ use crate::unit::Dim;
 pub(super) fn rule<'a>(
     r: &'a ast::Rule,
     scope: &'a FileScope<'a>,
-    files: &'a [SourceFile],
+    (scopes, files): (&'a [FileScope<'a>], &'a [SourceFile]),
+    changed: Option<&Changed>,
     diagnostics: &mut Vec<Diagnostic>,
     metrics: &mut Metrics,
 ) -> R<Rule> {
-    let source = &files[scope.file.0 as usize];
-    let mut c = Checker::new(scope, source);
-    let out = c.rule(r, metrics);
+    let mut c = Checker::among(scope, scopes, files);
+    let out = c.rule(r, changed.and_then(|o| o.min_count), metrics);
+    let out = out.map(|r| match changed {
+        Some(o) => o.apply(r),
+        None => r,
+    });
     c.unused_locals();
     diagnostics.append(&mut c.diagnostics);
     out
@@ -53,11 +58,12 @@ impl Words<'_> {
 }
 
 impl<'a> Checker<'a> {
-    fn rule(&mut self, r: &'a ast::Rule, metrics: &mut Metrics) -> R<Rule> {
+    fn rule(&mut self, r: &'a ast::Rule, least: Option<u64>, metrics: &mut Metrics) -> R<Rule> {
         let words = self.words(r);
-        let min_count = self.min_count(r)?;
+        let min_count = least.or(self.min_count(r)?);
         self.locals(r);
 
+        self.across_keys(&r.across)?;
         let cond = self.cond(&r.cond);
         // The clauses are checked even where the condition is wrong: one run reports every error.
         let cond = match cond {
@@ -92,8 +98,8 @@ impl<'a> Checker<'a> {
                 map.cond(c);
             }
         }
-        for (_, c) in &mut excepts {
-            map.cond(c);
+        for e in &mut excepts {
+            map.cond(&mut e.cond);
         }
 
         if r.per.is_empty() {
@@ -344,15 +350,19 @@ impl<'a> Checker<'a> {
         failed.map_or(Ok(out), Err)
     }
 
-    fn excepts(&mut self, r: &ast::Rule) -> R<Vec<(String, Cond)>> {
+    fn excepts(&mut self, r: &ast::Rule) -> R<Vec<Except>> {
         let mut out = Vec::new();
         let mut failed = None;
         for c in &r.clauses {
-            let ClauseKind::Except(why, e, _until) = &c.kind else {
+            let ClauseKind::Except(why, e, until) = &c.kind else {
                 continue;
             };
             match self.cond(e) {
-                Ok(c) => out.push((why.value.clone(), c)),
+                Ok(cond) => out.push(Except {
+                    why: why.value.clone(),
+                    cond,
+                    until: *until,
+                }),
                 Err(e) => failed = Some(e),
             }
         }

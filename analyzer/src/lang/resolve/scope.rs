@@ -27,6 +27,8 @@ pub(super) struct FileScope<'a> {
     pub(super) params: BTreeMap<&'a str, (Option<Quantity>, Span)>,
     pub(super) sets: BTreeMap<&'a str, &'a ast::Set>,
     pub(super) segments: BTreeMap<&'a str, &'a ast::Segment>,
+    /// Imported files: the name they go by, and their position.
+    pub(super) imports: Vec<(Option<String>, usize)>,
     pub(super) broken: BTreeSet<&'a str>,
     used: RefCell<BTreeSet<String>>,
 }
@@ -53,6 +55,7 @@ impl<'a> FileScope<'a> {
             params: BTreeMap::new(),
             sets: BTreeMap::new(),
             segments: BTreeMap::new(),
+            imports: Vec::new(),
             broken: tree.broken.iter().map(String::as_str).collect(),
             used: RefCell::default(),
         };
@@ -63,7 +66,7 @@ impl<'a> FileScope<'a> {
                 Item::Param(p) => &p.name,
                 Item::Set(s) => &s.name,
                 Item::Segment(s) => &s.name,
-                Item::Rule(_) | Item::Test(_) => continue,
+                Item::Rule(_) | Item::Test(_) | Item::Import(_) | Item::Override(_) => continue,
             };
             if let Some(first) = places.get(name.text.as_str()) {
                 diagnostics.push(twice(files, "name", name, file, (file, *first)));
@@ -95,7 +98,7 @@ impl<'a> FileScope<'a> {
                 Item::Segment(s) => {
                     scope.segments.insert(&name.text, s);
                 }
-                Item::Rule(_) | Item::Test(_) => {}
+                Item::Rule(_) | Item::Test(_) | Item::Import(_) | Item::Override(_) => {}
             }
         }
         scope
@@ -214,17 +217,31 @@ pub(super) struct SegmentProto {
     pub(super) after: usize,
 }
 
+/// A `let` that a name stands for.
+#[derive(Clone, Copy)]
+pub(super) struct Found<'a> {
+    pub(super) def: &'a ast::Let,
+    /// Of a file, not of a rule.
+    pub(super) of_file: bool,
+    /// The file.
+    home: &'a FileScope<'a>,
+}
+
 /// The state of checking one rule.
 pub(super) struct Checker<'a> {
     pub(super) scope: &'a FileScope<'a>,
     pub(super) source: &'a SourceFile,
+    /// All files and what they define, where imports are followed.
+    world: (&'a [FileScope<'a>], &'a [SourceFile]),
     pub(super) locals: Vec<&'a ast::Let>,
     pub(super) used_locals: BTreeSet<usize>,
     /// `let`s being filled in, innermost last: `true` for those of the file.
-    pub(super) active: Vec<(&'a ast::Let, bool)>,
+    pub(super) active: Vec<Found<'a>>,
     pub(super) diagnostics: Vec<Diagnostic>,
     pub(super) protos: Vec<Proto>,
     pub(super) terms: Vec<Term>,
+    /// In what peers differ.
+    pub(super) across: Vec<(Key, Span)>,
     pub(super) segments: Vec<SegmentProto>,
     /// Whether the condition of a segment is being checked.
     pub(super) in_segment: bool,
@@ -239,18 +256,77 @@ impl<'a> Checker<'a> {
         Self {
             scope,
             source,
+            world: (&[], &[]),
             locals: Vec::new(),
             used_locals: BTreeSet::new(),
             active: Vec::new(),
             diagnostics: Vec::new(),
             protos: Vec::new(),
             terms: Vec::new(),
+            across: Vec::new(),
             segments: Vec::new(),
             in_segment: false,
             defaults: Vec::new(),
             inherited: Vec::new(),
             nodes: 0,
         }
+    }
+
+    /// Of a file among others, whose names it may import.
+    pub(super) fn among(scope: &'a FileScope<'a>, scopes: &'a [FileScope<'a>], files: &'a [SourceFile]) -> Self {
+        Self {
+            world: (scopes, files),
+            ..Self::new(scope, &files[scope.file.0 as usize])
+        }
+    }
+
+    /// The file that defines something: this one, else one that is imported under that name.
+    pub(super) fn home(
+        &self,
+        alias: Option<&str>,
+        defines: impl Fn(&FileScope<'a>) -> bool,
+    ) -> Option<&'a FileScope<'a>> {
+        if alias.is_none() && defines(self.scope) {
+            return Some(self.scope);
+        }
+        let imports = self.scope.imports.iter().filter(|(a, _)| a.as_deref() == alias);
+        let mut files = imports.filter_map(|(_, i)| self.world.0.get(*i));
+        files.find(|s| defines(s))
+    }
+
+    /// `let`s and parameters of the files imported under a name; under none where it is empty.
+    pub(super) fn imported_names(&self, alias: &str) -> Vec<&'a str> {
+        let wanted = Some(alias).filter(|a| !a.is_empty());
+        let imports = self.scope.imports.iter().filter(|(a, _)| a.as_deref() == wanted);
+        let files = imports.filter_map(|(_, i)| self.world.0.get(*i));
+        files
+            .flat_map(|s| s.lets.keys().chain(s.params.keys()).copied())
+            .collect()
+    }
+
+    /// Runs `inner` in another file; what it leaves behind stands where it was asked for.
+    pub(super) fn at_home<T>(
+        &mut self,
+        home: &'a FileScope<'a>,
+        at: Span,
+        inner: impl FnOnce(&mut Self) -> R<T>,
+    ) -> R<T> {
+        if std::ptr::eq(home, self.scope) {
+            return inner(self);
+        }
+        let Some(source) = self.world.1.get(home.file.0 as usize) else {
+            return Err(Reported);
+        };
+        let own = (self.scope, self.source);
+        let (protos, terms) = (self.protos.len(), self.terms.len());
+        (self.scope, self.source) = (home, source);
+        let out = inner(self);
+        (self.scope, self.source) = own;
+        let places = self.protos.iter_mut().skip(protos).map(|p| &mut p.term);
+        for t in places.chain(self.terms.iter_mut().skip(terms)) {
+            t.span = at;
+        }
+        out
     }
 
     /// A diagnostic of this file.
@@ -299,25 +375,46 @@ impl<'a> Checker<'a> {
 
     /// The `let` that a name stands for here. Inside a `let` of the file, those of the rule are not
     /// visible.
-    pub(super) fn find_let(&mut self, name: &str) -> Option<(&'a ast::Let, bool)> {
-        let in_file_let = self.active.last().is_some_and(|(_, file)| *file);
+    pub(super) fn find_let(&mut self, name: &str) -> Option<Found<'a>> {
+        let in_file_let = self.active.last().is_some_and(|f| f.of_file);
         if !in_file_let && let Some(i) = self.locals.iter().rposition(|l| l.name.text == name) {
             self.used_locals.insert(i);
-            return Some((self.locals[i], false));
+            return Some(Found {
+                def: self.locals[i],
+                of_file: false,
+                home: self.scope,
+            });
         }
-        let l = self.scope.lets.get(name).copied()?;
-        self.scope.mark_used(name);
-        Some((l, true))
+        self.let_of(None, name)
+    }
+
+    /// A `let` of this file or of an imported one.
+    pub(super) fn let_of(&self, alias: Option<&str>, name: &str) -> Option<Found<'a>> {
+        let home = self.home(alias, |s| s.lets.contains_key(name))?;
+        home.mark_used(name);
+        Some(Found {
+            def: home.lets.get(name)?,
+            of_file: true,
+            home,
+        })
+    }
+
+    /// The value of a parameter of this file or of an imported one, where it is known.
+    pub(super) fn param_of(&self, alias: Option<&str>, name: &str) -> Option<Option<Quantity>> {
+        let home = self.home(alias, |s| s.params.contains_key(name))?;
+        home.mark_used(name);
+        home.params.get(name).map(|(v, _)| *v)
     }
 
     /// Runs `inner` on the expression of a `let`, unless it is being filled in already.
     pub(super) fn inside<T>(
         &mut self,
-        (l, of_file): (&'a ast::Let, bool),
+        found: Found<'a>,
         at: Span,
         inner: impl FnOnce(&mut Self, &'a ast::Expr) -> R<T>,
     ) -> R<T> {
-        if self.active.iter().any(|(a, _)| std::ptr::eq(*a, l)) {
+        let l = found.def;
+        if self.active.iter().any(|a| std::ptr::eq(a.def, l)) {
             let d = self
                 .diag(Code::UnknownName, at, format!("`{}` is defined by itself", l.name.text))
                 .also(l.name.span, "defined here");
@@ -331,8 +428,8 @@ impl<'a> Checker<'a> {
             );
             return self.fail(d);
         }
-        self.active.push((l, of_file));
-        let out = inner(self, &l.expr);
+        self.active.push(found);
+        let out = self.at_home(found.home, at, |c| inner(c, &l.expr));
         self.active.pop();
         out
     }

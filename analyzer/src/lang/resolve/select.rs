@@ -427,11 +427,11 @@ impl Checker<'_> {
             return Ok(s);
         }
         let scope = self.scope;
-        if let Some(named) = scope.segments.get(name.text.as_str()) {
-            scope.mark_used(&name.text);
-            return self
-                .segment_of(&named.expr, name, name.text.clone())
-                .map(Segment::During);
+        let home = self.home(None, |s| s.segments.contains_key(name.text.as_str()));
+        if let Some((home, named)) = home.and_then(|h| Some((h, h.segments.get(name.text.as_str())?))) {
+            home.mark_used(&name.text);
+            let id = self.at_home(home, name.span, |c| c.segment_of(&named.expr, name, name.text.clone()));
+            return id.map(Segment::During);
         }
         if scope.broken.contains(name.text.as_str()) {
             return Err(Reported);

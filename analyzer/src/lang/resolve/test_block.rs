@@ -18,12 +18,12 @@ const OUTCOMES: &[&str] = &["fires", "quiet", "unknown", "skipped"];
 pub(super) fn test<'a>(
     t: &'a ast::Test,
     scope: &'a FileScope<'a>,
-    files: &'a [SourceFile],
+    (scopes, files): (&'a [FileScope<'a>], &'a [SourceFile]),
     rules: &[&str],
     params: &BTreeSet<&str>,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> R<Test> {
-    let mut c = Checker::new(scope, &files[scope.file.0 as usize]);
+    let mut c = Checker::among(scope, scopes, files);
     let out = c.test(t, rules, params);
     let failed = c.diagnostics.iter().any(Diagnostic::is_error);
     diagnostics.append(&mut c.diagnostics);

@@ -1,0 +1,41 @@
+//! What a statistic comes to for the peers of a key.
+
+use super::super::Engine;
+use super::super::key::KeyVal;
+use super::super::logic::{Lack, Reason};
+use super::super::value::{Ext, Val};
+use crate::lang::hir::{MetricId, MetricKind};
+use crate::trace::catalogue::Key;
+
+impl Engine<'_> {
+    /// Nearest rank over the values of the other keys that differ from this one in nothing but `across`.
+    /// Peers with nothing to measure do not count; those that are known in bounds bound the result.
+    pub(super) fn peers(&self, of: MetricId, (p, q): (u32, u32), across: &[Key], key: KeyVal) -> Val {
+        let metric = &self.program.metrics[of.0 as usize];
+        let (MetricKind::Stat { sel, .. } | MetricKind::Share { sel, .. } | MetricKind::Trend { sel, .. }) =
+            &metric.kind
+        else {
+            return Val::unknown(Reason::new(Lack::Partial, "only statistics of events have peers"));
+        };
+        let own = key.project(&metric.key);
+        let shared: Vec<Key> = metric.key.iter().copied().filter(|k| !across.contains(k)).collect();
+        let groups = self.groups(&super::super::select::whom(sel), &metric.key);
+        let peers = groups.iter().map(|g| g.key);
+        let peers = peers.filter(|k| *k != own && k.project(&shared) == own.project(&shared));
+        let values: Vec<Val> = peers.map(|k| self.cell(of, k).all).filter(|v| !v.empty).collect();
+        if values.is_empty() {
+            return Val::unknown(Reason::new(Lack::Few, "there is no peer to compare with"));
+        }
+        let n = values.len() as u64;
+        let rank = (n * u64::from(p)).div_ceil(u64::from(q.max(1))).clamp(1, n);
+        let at = usize::try_from(rank - 1).unwrap_or(0);
+        let end = |f: fn(&Val) -> Ext| {
+            let mut ends: Vec<Ext> = values.iter().map(f).collect();
+            ends.sort_unstable();
+            ends[at]
+        };
+        let why = values.iter().filter_map(|v| v.why.clone()).min();
+        let why = why.unwrap_or_else(|| Reason::new(Lack::Partial, "a peer is not known exactly"));
+        Val::between(end(|v| v.lo), end(|v| v.hi), n, why)
+    }
+}
