@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "tests may unwrap")]
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 
 use ingero::eval::harness::run_tests;
 use ingero::lang::hir::Outcome;
@@ -75,7 +76,7 @@ fn every_example_does_what_it_says() {
             .filter(|t| t.file.0 == 0)
         {
             if let Some(f) = t.failure {
-                wrong += &format!("{heading}: {}\n{f}\n\n", t.name);
+                let _ = writeln!(wrong, "{heading}: {}\n{f}\n", t.name);
             }
         }
     }

@@ -1045,8 +1045,7 @@ fn source_of(m: &Metric) -> Source {
         MetricKind::Stat { sel, .. } | MetricKind::Share { sel, .. } | MetricKind::Trend { sel, .. } => sel.source,
         MetricKind::Covered { b, .. } | MetricKind::Lift { b, .. } => b.source,
         MetricKind::System { .. } => Source::System,
-        MetricKind::Peer { .. } => Source::Trace,
-        MetricKind::Fact(_) => Source::Trace,
+        MetricKind::Fact(_) | MetricKind::Peer { .. } => Source::Trace,
     }
 }
 

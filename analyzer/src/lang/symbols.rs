@@ -125,9 +125,8 @@ impl Walk<'_> {
                         self.expr(high);
                     }
                 }
-                Item::Set(_) => {}
+                Item::Set(_) | Item::Import(_) => {}
                 Item::Segment(s) => self.expr(&s.expr),
-                Item::Import(_) => {}
                 Item::Override(o) => match &o.change {
                     Change::Param(e) => self.expr(e),
                     Change::Disable => {}

@@ -204,10 +204,7 @@ impl Checker<'_> {
             return Ok(placed_at(found, span));
         }
         if let Some(value) = self.param_of(None, n) {
-            return match value {
-                Some((v, d)) => Ok(Typed::Number(Number::constant(v, d))),
-                None => Err(super::Reported),
-            };
+            return value.map(|(v, d)| Typed::Number(Number::constant(v, d)));
         }
         if let Some(source) = Source::by_name(n) {
             return Ok(Self::source(source, span));
@@ -279,8 +276,7 @@ impl Checker<'_> {
             return Ok(placed_at(found, span));
         }
         match self.param_of(Some(alias), &n.text) {
-            Some(Some((v, d))) => Ok(Typed::Number(Number::constant(v, d))),
-            Some(None) => Err(super::Reported),
+            Some(value) => value.map(|(v, d)| Typed::Number(Number::constant(v, d))),
             None => {
                 let known = self.imported_names(alias);
                 let d = self

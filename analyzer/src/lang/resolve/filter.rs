@@ -303,7 +303,7 @@ impl Checker<'_> {
             Some(Word::Text(t)) if f == Field::Ret && t == "success" => return Ok(0),
             Some(Word::Text(t)) => {
                 // A parameter may hold the number.
-                if let Some(Some((v, Dim::NONE))) = self.param_of(None, &t)
+                if let Some(Ok((v, Dim::NONE))) = self.param_of(None, &t)
                     && v.denom() == 1
                     && let Ok(n) = i64::try_from(v.numer())
                 {

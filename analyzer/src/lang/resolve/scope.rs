@@ -399,11 +399,11 @@ impl<'a> Checker<'a> {
         })
     }
 
-    /// The value of a parameter of this file or of an imported one, where it is known.
-    pub(super) fn param_of(&self, alias: Option<&str>, name: &str) -> Option<Option<Quantity>> {
+    /// The value of a parameter of this file or of an imported one.
+    pub(super) fn param_of(&self, alias: Option<&str>, name: &str) -> Option<R<Quantity>> {
         let home = self.home(alias, |s| s.params.contains_key(name))?;
         home.mark_used(name);
-        home.params.get(name).map(|(v, _)| *v)
+        home.params.get(name).map(|(v, _)| v.ok_or(Reported))
     }
 
     /// Runs `inner` on the expression of a `let`, unless it is being filled in already.
