@@ -64,6 +64,8 @@ pub(super) enum Command {
     },
     /// Write a labelled trace of a known case
     Simulate(SimulateArgs),
+    /// Cut a part out of a trace
+    Slice(super::slice::SliceArgs),
     /// Compare reports with files kept for that purpose
     Golden {
         #[command(subcommand)]

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use crate::lang::suggest::nearest;
 use crate::simulate::SimulateError;
 use crate::trace::query::QueryError;
+use crate::trace::slice::SliceError;
 use crate::trace::writer::{MergeError, WriteError};
 
 /// Why a command could not run. All of these exit with 2.
@@ -125,6 +126,9 @@ pub(super) enum Failure {
     /// A query could not be served.
     #[error(transparent)]
     Query(#[from] QueryError),
+    /// No part of a trace could be cut out.
+    #[error(transparent)]
+    Slice(#[from] SliceError),
     /// A trace could not be simulated.
     #[error(transparent)]
     Simulate(#[from] SimulateError),
@@ -155,7 +159,12 @@ impl Failure {
             Self::Query(error) => query_help(error),
             Self::Simulate(SimulateError::Unknown { .. }) => Some("`ingero simulate --list` names them all".to_owned()),
             Self::Simulate(SimulateError::Write(WriteError::Exists { .. }))
-            | Self::Merge(MergeError::Write(WriteError::Exists { .. })) => Some("--force replaces it".to_owned()),
+            | Self::Merge(MergeError::Write(WriteError::Exists { .. }))
+            | Self::Slice(SliceError::Write(WriteError::Exists { .. })) => Some("--force replaces it".to_owned()),
+            Self::Slice(SliceError::Trace(error)) => miette::Diagnostic::help(error).map(|help| help.to_string()),
+            Self::Slice(SliceError::TooLarge { .. }) => {
+                Some("allow more: counts, names and threads of the whole recording are kept in every part".to_owned())
+            }
             _ => None,
         }
     }

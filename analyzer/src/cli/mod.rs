@@ -21,6 +21,7 @@ mod query;
 mod record;
 mod rules;
 mod simulate;
+mod slice;
 mod sources;
 mod time;
 
@@ -106,6 +107,7 @@ fn dispatch(cli: &Cli, console: &mut Console) -> Result<Outcome, Failure> {
         Command::Explain(args) => explain::run(args, console),
         Command::Rules { command } => rules::run(command, console),
         Command::Simulate(args) => simulate::run(args, console),
+        Command::Slice(args) => slice::run(args, console),
         Command::Golden { command } => match command {
             GoldenCommand::Check(args) => golden::check(args, console),
             GoldenCommand::Bless(args) => golden::bless(args, console),

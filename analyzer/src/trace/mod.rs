@@ -9,6 +9,7 @@ mod identity;
 pub mod model;
 pub(crate) mod reader;
 pub mod row;
+pub mod slice;
 pub mod writer;
 
 pub use error::TraceError;

@@ -485,12 +485,92 @@ pub struct Summary {
     pub size_bytes: u64,
 }
 
-/// Where the finished trace goes.
+/// Where the finished trace goes; without [`Target::place`] nothing is left of it.
 #[derive(Debug)]
-struct Target {
+pub(super) struct Target {
     path: PathBuf,
-    temp: PathBuf,
+    /// Where it is built.
+    pub(super) temp: PathBuf,
     overwrite: bool,
+}
+
+impl Target {
+    /// An empty file beside `path`. The folder must exist; `path` must not, unless `overwrite`.
+    pub(super) fn new(path: &Path, overwrite: bool) -> Result<Self, WriteError> {
+        let Some(name) = path.file_name().filter(|_| !path.is_dir()) else {
+            return Err(WriteError::NotAFile { path: path.to_owned() });
+        };
+        // A sidecar without its file would be taken for the new file's own.
+        let mut taken = vec![path.to_owned()];
+        taken.extend(sidecars(path));
+        if let Some(path) = taken.into_iter().find(|p| !overwrite && p.exists()) {
+            return Err(WriteError::Exists { path });
+        }
+        let folder = match path.parent() {
+            Some(p) if !p.as_os_str().is_empty() => p,
+            _ => Path::new("."),
+        };
+        if !folder.is_dir() {
+            return Err(WriteError::NoFolder {
+                folder: folder.to_owned(),
+            });
+        }
+        let temp = folder.join(format!(".{}.{}.partial", name.display(), std::process::id()));
+        // SQLite's own message for a folder that refuses is "unable to open database file".
+        fs::File::create(&temp).map_err(|e| match e.kind() {
+            std::io::ErrorKind::StorageFull => WriteError::DiskFull { path: path.to_owned() },
+            _ => not_writable(path, e),
+        })?;
+        Ok(Self {
+            path: path.to_owned(),
+            temp,
+            overwrite,
+        })
+    }
+
+    /// Opens the file that is being built, which nobody else does.
+    pub(super) fn open(&self) -> Result<Connection, WriteError> {
+        Connection::open(&self.temp).map_err(|e| not_writable(&self.path, e))
+    }
+
+    /// What SQLite said, about the file as the user knows it.
+    pub(super) fn error(&self, e: rusqlite::Error) -> WriteError {
+        sqlite_error(Some(&self.path), e)
+    }
+
+    /// Gives the file its name; its size in bytes.
+    pub(super) fn place(self) -> Result<u64, WriteError> {
+        let io = |e: std::io::Error| not_writable(&self.path, e);
+        if self.overwrite {
+            for sidecar in sidecars(&self.path).into_iter().filter(|p| p.exists()) {
+                fs::remove_file(sidecar).map_err(io)?;
+            }
+        } else if self.path.exists() {
+            return Err(WriteError::Exists {
+                path: self.path.clone(),
+            });
+        }
+        let size_bytes = fs::metadata(&self.temp).map_err(io)?.len();
+        fs::rename(&self.temp, &self.path).map_err(io)?;
+        Ok(size_bytes)
+    }
+}
+
+impl Drop for Target {
+    fn drop(&mut self) {
+        // Nothing can be done about a file that cannot be removed.
+        for path in sidecars(&self.temp) {
+            let _ = fs::remove_file(path);
+        }
+        let _ = fs::remove_file(&self.temp);
+    }
+}
+
+fn not_writable(path: &Path, source: impl std::error::Error + Send + Sync + 'static) -> WriteError {
+    WriteError::NotWritable {
+        path: path.to_owned(),
+        source: Box::new(source),
+    }
 }
 
 /// Writes one trace, of one node.
@@ -500,7 +580,8 @@ struct Target {
 /// [`Writer::finish`]; dropping the writer throws the trace away.
 #[derive(Debug)]
 pub struct Writer {
-    /// `None` only inside `finish` and `drop`.
+    /// `None` only inside `finish`. Closed before `target` is dropped, for an open file cannot be
+    /// removed everywhere.
     conn: Option<Connection>,
     target: Option<Target>,
     node: String,
@@ -545,48 +626,9 @@ impl Writer {
 
     fn on_disk(path: &Path, node: &str, overwrite: bool) -> Result<Self, WriteError> {
         check_node(node)?;
-        let Some(name) = path.file_name().filter(|_| !path.is_dir()) else {
-            return Err(WriteError::NotAFile { path: path.to_owned() });
-        };
-        // A sidecar without its file would be taken for the new file's own.
-        let mut taken = vec![path.to_owned()];
-        taken.extend(sidecars(path));
-        if let Some(path) = taken.into_iter().find(|p| !overwrite && p.exists()) {
-            return Err(WriteError::Exists { path });
-        }
-        let folder = match path.parent() {
-            Some(p) if !p.as_os_str().is_empty() => p,
-            _ => Path::new("."),
-        };
-        if !folder.is_dir() {
-            return Err(WriteError::NoFolder {
-                folder: folder.to_owned(),
-            });
-        }
-        let temp = folder.join(format!(".{}.{}.partial", name.display(), std::process::id()));
-        let not_writable = |source| WriteError::NotWritable {
-            path: path.to_owned(),
-            source,
-        };
-        // SQLite's own message for a folder that refuses is "unable to open database file".
-        fs::File::create(&temp).map_err(|e| match e.kind() {
-            std::io::ErrorKind::StorageFull => WriteError::DiskFull { path: path.to_owned() },
-            _ => not_writable(Box::new(e)),
-        })?;
-        let target = Target {
-            path: path.to_owned(),
-            temp: temp.clone(),
-            overwrite,
-        };
-        let opened = Connection::open(&temp).map_err(|e| not_writable(Box::new(e)));
-        match opened.and_then(|conn| Self::start(conn, Some(target), node)) {
-            Ok(writer) => Ok(writer),
-            Err(e) => {
-                // Nothing can be done about a file that cannot be removed.
-                let _ = fs::remove_file(&temp);
-                Err(e)
-            }
-        }
+        let target = Target::new(path, overwrite)?;
+        let conn = target.open()?;
+        Self::start(conn, Some(target), node)
     }
 
     /// Starts a trace in memory, to be had with [`Writer::into_connection`].
@@ -1022,7 +1064,7 @@ impl Writer {
     pub fn into_connection(mut self) -> Result<Connection, WriteError> {
         self.complete()?;
         // A file would be removed while it is in use: keep it, under its temporary name.
-        self.target = None;
+        self.target.take().map(std::mem::forget);
         Ok(self
             .conn
             .take()
@@ -1040,47 +1082,19 @@ impl Writer {
     pub fn finish(mut self) -> Result<Summary, WriteError> {
         self.complete()?;
         let events = self.events();
-        let Some(target) = &self.target else {
+        let Some(target) = self.target.take() else {
             return Ok(Summary { events, size_bytes: 0 });
         };
         self.conn()
             .execute_batch("PRAGMA journal_mode=WAL")
-            .map_err(|e| self.error(e))?;
+            .map_err(|e| target.error(e))?;
         let conn = self
             .conn
             .take()
             .expect("the connection is taken here for the first time");
-        conn.close().map_err(|(_, e)| self.error(e))?;
-        let io = |source: std::io::Error| WriteError::NotWritable {
-            path: target.path.clone(),
-            source: Box::new(source),
-        };
-        if target.overwrite {
-            for sidecar in sidecars(&target.path).into_iter().filter(|p| p.exists()) {
-                fs::remove_file(sidecar).map_err(io)?;
-            }
-        } else if target.path.exists() {
-            return Err(WriteError::Exists {
-                path: target.path.clone(),
-            });
-        }
-        let size_bytes = fs::metadata(&target.temp).map_err(io)?.len();
-        fs::rename(&target.temp, &target.path).map_err(io)?;
-        self.target = None;
+        conn.close().map_err(|(_, e)| target.error(e))?;
+        let size_bytes = target.place()?;
         Ok(Summary { events, size_bytes })
-    }
-}
-
-impl Drop for Writer {
-    fn drop(&mut self) {
-        // The connection first: an open file cannot be removed everywhere.
-        drop(self.conn.take());
-        if let Some(target) = &self.target {
-            for path in sidecars(&target.temp) {
-                let _ = fs::remove_file(path);
-            }
-            let _ = fs::remove_file(&target.temp);
-        }
     }
 }
 

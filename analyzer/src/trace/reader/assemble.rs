@@ -19,7 +19,7 @@ use crate::trace::model::{
     Counted, Lane, Loss, Node, NodeIdx, ProcIdx, Process, Rows, Snapshot, Stored, Thread, ThreadIdx, Trace,
     UNKNOWN_TIME, preemptor,
 };
-use crate::unit::{Interval, SEC};
+use crate::unit::{Interval, SEC, show_dur, show_utc};
 
 /// The first rows of a session are all stored for this long.
 const BOOTSTRAP: i64 = 10 * SEC;
@@ -59,6 +59,8 @@ pub(crate) fn trace(mut files: Vec<RawFile>, several: bool, options: &ReadOption
     let mut hosts = hosts(&mut files, several);
     mark_doubles(&mut files, &hosts);
     let mut out = Trace::default();
+    // A part holds whole events, which reach beyond it; what lies there is not known in full.
+    let parts: Option<Vec<Interval>> = files.iter().map(|f| f.tables.slice.map(|s| s.window)).collect();
     for file in files {
         out.files.push(file.info);
         out.chains.extend(file.tables.chains);
@@ -76,6 +78,9 @@ pub(crate) fn trace(mut files: Vec<RawFile>, several: bool, options: &ReadOption
             at += 1;
         }
         thread.lanes = from..at;
+    }
+    if let Some(window) = parts.and_then(|p| p.into_iter().reduce(Interval::hull)) {
+        crop(&mut out, window);
     }
     if let Some(window) = options.window.and_then(|w| resolve(w, &out)) {
         crop(&mut out, window);
@@ -146,6 +151,15 @@ fn fill_host(host: &mut Host, index: usize, file: &mut RawFile, stored: &str, so
         host.names.entry(pid).or_insert_with(|| name.clone());
     }
     host.comms.append(&mut file.comms.clone());
+    if let Some(s) = tables.slice {
+        file.info.notes.push(format!(
+            "a part of a longer recording: {} of {} events, those that reach into {} from {}",
+            s.kept,
+            s.before,
+            show_dur(s.window.len()),
+            show_utc(s.window.start)
+        ));
+    }
     let record_all = file.ours && tables.thresholds.is_empty()
         || host.sessions.iter().any(|s| s.record_all) && tables.sessions.iter().filter(mine).all(|s| s.record_all);
     host.record_all = record_all && (first || host.record_all);
@@ -167,7 +181,8 @@ fn fill_host(host: &mut Host, index: usize, file: &mut RawFile, stored: &str, so
         .or_else(|| file.kept_from.values().next().filter(|_| sole));
     if let Some(&(at, number)) = kept {
         host.kept_from = Some(host.kept_from.map_or(at, |k| k.min(at)));
-        if !file.info.notes.iter().any(|n| n.starts_with("trimmed")) {
+        let told = |n: &String| n.starts_with("trimmed") || n.starts_with("a part of");
+        if !file.info.notes.iter().any(told) {
             let of = if stored.is_empty() {
                 String::new()
             } else {

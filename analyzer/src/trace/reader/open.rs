@@ -226,6 +226,16 @@ impl Opened {
         Ok(Some(opened))
     }
 
+    /// Makes it a part of another connection, to be read only.
+    pub(crate) fn attach(&self, conn: &Connection, name: &str) -> rusqlite::Result<()> {
+        let mut uri = uri(&self.actual, self.how == How::Immutable);
+        if self.how == How::ReadOnly {
+            uri.push_str("?mode=ro");
+        }
+        conn.execute(&format!("ATTACH ?1 AS {name}"), [uri])?;
+        Ok(())
+    }
+
     /// A new connection, for one thread.
     pub(crate) fn connect(&self) -> Result<Connection, TraceError> {
         let mut flags = OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;

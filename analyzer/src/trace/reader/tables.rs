@@ -163,7 +163,19 @@ pub(crate) struct Tables {
     pub(crate) probes: Option<Vec<Probe>>,
     pub(crate) xids: Option<Vec<Xid>>,
     pub(crate) truth: Vec<Truth>,
+    pub(crate) slice: Option<Slice>,
     pub(crate) notes: Vec<String>,
+}
+
+/// What `slices` says of a file that is a part of another.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Slice {
+    /// What all cuts have left.
+    pub(crate) window: Interval,
+    /// Rows of the original.
+    pub(crate) before: u64,
+    /// Rows of this file when it was cut.
+    pub(crate) kept: u64,
 }
 
 /// A row of `recording_probes`.
@@ -441,6 +453,25 @@ impl Tables {
             )?;
             self.xids = Some(xids);
         }
+        read(
+            "slices",
+            "SELECT from_ns, to_ns, rows_before, rows_kept FROM main.slices ORDER BY rowid",
+            &mut |r| {
+                let (from, to) = (r.int(0)?, r.int(1)?);
+                let first = *self.slice.get_or_insert(Slice {
+                    window: Interval::new(from, to.max(from)),
+                    before: r.count(2)?,
+                    kept: 0,
+                });
+                let start = first.window.start.max(from);
+                self.slice = Some(Slice {
+                    window: Interval::new(start, first.window.end.min(to).max(start)),
+                    kept: r.count(3)?,
+                    ..first
+                });
+                Ok(())
+            },
+        )?;
         read(
             "truth",
             &format!(

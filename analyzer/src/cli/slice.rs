@@ -1,0 +1,106 @@
+//! `ingero slice`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueHint};
+
+use super::Outcome;
+use super::console::Console;
+use super::failure::Failure;
+use super::time::Instant;
+use crate::trace::slice::{SliceOptions, slice};
+use crate::trace::{Edge, WindowSpec};
+use crate::unit::{show_dur, show_utc};
+
+/// Arguments of `ingero slice`.
+#[derive(Debug, Args)]
+#[command(after_help = HELP)]
+pub(super) struct SliceArgs {
+    /// The trace to cut from; it is not changed
+    #[arg(value_name = "TRACE", value_hint = ValueHint::FilePath)]
+    trace: PathBuf,
+    /// The trace to write
+    #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    output: PathBuf,
+    /// Keep from here on
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    from: Option<Instant>,
+    /// Keep up to here
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    to: Option<Instant>,
+    /// Narrow the window around its middle until the file is no larger than this (6M, 500K)
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    max_size: Option<u64>,
+    /// Keep the paths in the recorded command; otherwise only the last part of each stays
+    #[arg(long)]
+    keep_paths: bool,
+    /// Replace an existing file
+    #[arg(long)]
+    force: bool,
+}
+
+const HELP: &str = "\
+The part is a complete trace of its window: events that reach into it are kept whole, and the
+aggregates count what is kept. Those of the whole recording are in whole_aggregates, and the tables
+slices and slice_cuts say what was cut. Times are as of `ingero analyze`.
+
+Example:
+  ingero slice trace.db -o incident.db --from +10s --to +40s --max-size 6M";
+
+pub(super) fn run(args: &SliceArgs, console: &mut Console) -> Result<Outcome, Failure> {
+    let options = SliceOptions {
+        window: WindowSpec {
+            from: args.from.map(edge),
+            to: args.to.map(edge),
+        },
+        max_bytes: args.max_size,
+        keep_paths: args.keep_paths,
+        replace: args.force,
+    };
+    let done = slice(&args.trace, &args.output, &options)?;
+    console.out(&format!(
+        "{}: {} of {} events, those that reach into {} from {}; {} bytes\n",
+        args.output.display(),
+        done.kept,
+        done.before,
+        show_dur(done.window.len()),
+        show_utc(done.window.start),
+        done.size_bytes
+    ))?;
+    Ok(Outcome::Fine)
+}
+
+fn edge(at: Instant) -> Edge {
+    match at {
+        Instant::At(t) => Edge::At(t),
+        Instant::AfterStart(d) => Edge::AfterStart(d),
+        Instant::BeforeEnd(d) => Edge::BeforeEnd(d),
+    }
+}
+
+fn size(text: &str) -> Result<u64, String> {
+    let (digits, shift) = match text.as_bytes().last() {
+        Some(b'K') => (&text[..text.len() - 1], 10),
+        Some(b'M') => (&text[..text.len() - 1], 20),
+        Some(b'G') => (&text[..text.len() - 1], 30),
+        _ => (text, 0),
+    };
+    let bytes: Option<u64> = digits.parse().ok().and_then(|n: u64| n.checked_mul(1 << shift));
+    bytes
+        .filter(|n| *n > 0)
+        .ok_or_else(|| "write a number of bytes, for example 500K or 6M".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes() {
+        assert_eq!(size("6M"), Ok(6 << 20));
+        assert_eq!(size("4096"), Ok(4096));
+        for wrong in ["", "M", "0", "6 M", "6MB", "é", "99999999999G"] {
+            assert!(size(wrong).is_err(), "{wrong}");
+        }
+    }
+}
