@@ -371,3 +371,18 @@ fn row_numbers_with_holes_are_kept() {
     let (u, known) = (UNKNOWN_TIME, &stints.runnable);
     assert_eq!(known, &[1900, u, 5950, u, u, 8950]);
 }
+
+#[test]
+fn a_stint_that_outlasts_the_recording_and_saw_no_wake_up_was_slept() {
+    let rows = [
+        [1, 5 * SEC, 7, 7, 3, 1, SEC, 0, 0],
+        [2, 9 * SEC, 7, 7, 3, 1, 2 * SEC, 0, 0],
+        [3, 9 * SEC, 8, 8, 3, 1, 3 * SEC, 0, 0],
+    ];
+    // Thread 7 came back on CPU 1 and its wake-up was not seen; then, like thread 8, it never came back.
+    let details =
+        "INSERT INTO sched_details(event, state, cpu, woken_at) VALUES (1,1,1,0), (2,1,65535,0), (3,0,65535,0);";
+    let t = ours(&rows, details);
+    assert_eq!(lane(&t, 7, op(3, 1)).runnable, [UNKNOWN_TIME, 9 * SEC]);
+    assert_eq!(lane(&t, 8, op(3, 1)).runnable, [6 * SEC], "preempted and still waiting");
+}

@@ -246,3 +246,43 @@ fn short_calls_become_counts_and_histograms_on_request() {
     }
     assert!(low <= sum && sum < high, "{low} {sum} {high}");
 }
+
+#[test]
+fn a_library_of_another_root_is_probed_there() {
+    needs_bpf!();
+    let s = standin("root", &[]);
+    // A root of its own with the program, its C library and a copy of the stand-ins.
+    let root = s.dir.join("root");
+    std::fs::create_dir(&root).unwrap();
+    let linked = std::process::Command::new("ldd").arg(s.program()).output().unwrap();
+    let linked = String::from_utf8(linked.stdout).unwrap();
+    let mut files: Vec<&str> = linked.split_whitespace().filter(|w| w.starts_with('/')).collect();
+    let libraries = ["libcudart.so.13", "libcuda.so.1", "libnccl.so.2", "program"];
+    let own: Vec<_> = libraries.iter().map(|l| s.dir.join(l)).collect();
+    for file in files.drain(..) {
+        let to = root.join(file.trim_start_matches('/'));
+        std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+        std::fs::copy(file, to).unwrap();
+    }
+    for file in own {
+        std::fs::copy(&file, root.join(file.file_name().unwrap())).unwrap();
+    }
+    let out = s
+        .recorder(&["--"])
+        .args(["unshare", "-m", "chroot"])
+        .arg(&root)
+        .args(["/program", "late", "25"])
+        .env("STANDIN", "/")
+        .env_remove("LD_LIBRARY_PATH")
+        .output()
+        .unwrap();
+    let made = made(&common::succeeded(&out));
+    let db = common::open(&s.db());
+    assert_eq!(made.len(), 25);
+    assert_all_recorded(&db, &made);
+    let target = common::texts(
+        &db,
+        "SELECT DISTINCT target FROM recording_probes WHERE status='attached' AND target!=''",
+    );
+    assert!(target.iter().any(|t| t.ends_with("libcudart.so.13")), "{target:?}");
+}

@@ -392,3 +392,40 @@ fn check_prints_a_table() {
     }
     assert!(!s.db().exists());
 }
+
+/// What the recorder says where a file of the system is hidden or replaced, for it alone.
+fn refused_where(hide: &str) -> Option<String> {
+    let script = format!("{hide} && exec \"$0\" --check --pid 1");
+    let out = Command::new("unshare")
+        .args(["-m", "sh", "-c", &script, common::RECORDER])
+        .output()
+        .ok()?;
+    let text = String::from_utf8(out.stderr).unwrap();
+    if out.status.code() != Some(2) {
+        eprintln!("skipped: no mount namespace can be made here: {text}");
+        return None;
+    }
+    assert_eq!(text.trim().lines().count(), 1, "one message: {text}");
+    Some(text)
+}
+
+#[test]
+fn a_kernel_without_btf_is_told_from_an_old_one() {
+    needs_bpf!();
+    if let Some(text) = refused_where("mount -t tmpfs none /sys/kernel/btf") {
+        assert!(
+            text.contains("no BTF") && text.contains("CONFIG_DEBUG_INFO_BTF=y"),
+            "{text}"
+        );
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let release = dir.path().join("osrelease");
+    std::fs::write(&release, "5.4.0-generic\n").unwrap();
+    let hide = format!("mount --bind {} /proc/sys/kernel/osrelease", release.display());
+    if let Some(text) = refused_where(&hide) {
+        assert!(
+            text.contains("Linux 5.4.0-generic is too old") && text.contains("6.2 or later"),
+            "{text}"
+        );
+    }
+}

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr, missing_docs, reason = "a test")]
 
 mod common;
-use common::{int, ints, made, said, standin, texts};
+use common::{Cgroup, int, ints, made, said, standin, texts};
 use std::io::{BufRead, BufReader, Write};
 
 #[test]
@@ -134,7 +134,7 @@ fn a_thread_that_sleeps_all_the_time_has_one_interval() {
     let rows = ints(
         &db,
         &format!(
-            "SELECT duration,state,woken_at FROM events e JOIN sched_details d ON d.event=e.rowid \
+            "SELECT duration,state,woken_at,cpu FROM events e JOIN sched_details d ON d.event=e.rowid \
              WHERE tid={pid}"
         ),
     );
@@ -143,6 +143,7 @@ fn a_thread_that_sleeps_all_the_time_has_one_interval() {
         rows[0][0] > 900_000_000 && rows[0][1] == 1 && rows[0][2] == 0,
         "{rows:?}"
     );
+    assert_eq!(rows[0][3], 0xffff, "it did not come back");
 }
 
 #[test]
@@ -211,6 +212,104 @@ fn page_allocations_are_counted_by_order() {
     let sum = "SELECT sum(sum_arg0) FROM event_aggregates WHERE source=3 AND op=3 AND";
     assert_eq!(int(&db, &format!("{sum} pid={pid}")), bytes);
     assert_eq!(int(&db, "SELECT count(*) FROM events WHERE source=3 AND op=3"), 0);
+}
+
+#[test]
+fn throttling_of_the_cgroup_is_read_once_a_second() {
+    needs_bpf!();
+    let Some(group) = Cgroup::new("cpu", "ingero-test-throttle") else {
+        eprintln!("skipped: no cgroup that limits CPU time can be made here");
+        return;
+    };
+    group.set(("cpu.max", "10000 100000"), ("cpu.cfs_quota_us", "10000"));
+    let s = standin("throttle", &[]);
+    let program = s.program();
+    let (text, db) = s.record_command(
+        &["--min-free", "0"],
+        &group.enter(&[program.to_str().unwrap(), "preempt"]),
+    );
+    let pid = said(&text, "pid");
+    let rows = ints(
+        &db,
+        "SELECT max(nr_throttled),max(throttled_us),max(usage_us),count(*) FROM cgroup_cpu \
+         WHERE cgroup_path='/ingero-test-throttle'",
+    );
+    let r = &rows[0];
+    assert!(r[0] >= 5 && r[1] > 300_000 && r[2] > 10_000 && r[3] >= 2, "{r:?}");
+    // The thread itself was ready to run all that time, with no other thread on its CPU to blame.
+    let waited = format!(
+        "SELECT sum(duration) FROM events e JOIN sched_details d ON d.event=e.rowid WHERE source=3 AND op=1 AND tid={pid} \
+         AND state=0"
+    );
+    assert!(int(&db, &waited) > 300_000_000);
+}
+
+#[test]
+fn the_victim_of_the_oom_killer_is_named() {
+    needs_bpf!();
+    let Some(group) = Cgroup::new("memory", "ingero-test-oom") else {
+        eprintln!("skipped: no cgroup that limits memory can be made here");
+        return;
+    };
+    group.set(("memory.max", "33554432"), ("memory.limit_in_bytes", "33554432"));
+    let s = standin("oom", &[]);
+    let program = s.program();
+    let (text, db) = s.record_command(
+        &["--duration", "20s"],
+        &group.enter(&[program.to_str().unwrap(), "eat"]),
+    );
+    let pid = said(&text, "pid");
+    let victims = ints(&db, "SELECT arg1,timestamp FROM events WHERE source=3 AND op=4");
+    assert_eq!(victims.len(), 1, "{victims:?}");
+    assert_eq!(victims[0][0], pid);
+    let exit = format!("SELECT timestamp FROM events WHERE source=3 AND op=6 AND pid={pid} AND tid={pid}");
+    assert!(victims[0][1] <= int(&db, &exit), "killed before it ended");
+    assert_eq!(
+        texts(&db, "SELECT value FROM recording WHERE key='stopped_by'"),
+        ["command killed by signal 9"]
+    );
+}
+
+/// Sends a byte to an address that nobody has, on a device of its own, until it is sent again.
+const UNANSWERED: &str = "
+import socket, subprocess
+for line in ['tuntap add dev t0 mode tun', 'addr add 10.9.0.1/24 dev t0', 'link set t0 up']:
+    subprocess.check_call(['ip', *line.split()])
+s = socket.socket()
+s.bind(('10.9.0.1', 0))
+s.settimeout(2.5)
+print('port', s.getsockname()[1], flush=True)
+try:
+    s.connect(('10.9.0.2', 4242))
+except OSError:
+    pass
+";
+
+#[test]
+fn segments_that_are_sent_again_are_recorded() {
+    needs_bpf!();
+    let possible = std::process::Command::new("unshare")
+        .args(["-n", "ip", "tuntap", "add", "dev", "t0", "mode", "tun"])
+        .output();
+    if !possible.is_ok_and(|o| o.status.success()) {
+        eprintln!("skipped: no network namespace with a tun device can be made here");
+        return;
+    }
+    let s = standin("tcp", &[]);
+    let (text, db) = s.record_command(&[], &["unshare", "-n", "python3", "-c", UNANSWERED].map(str::to_owned));
+    let port = said(&text, "port");
+    let ports = port << 16 | 4242;
+    let again = ints(
+        &db,
+        &format!("SELECT arg0 FROM events WHERE source=6 AND op=1 AND arg1={ports}"),
+    );
+    assert!(!again.is_empty(), "the first segment waits a second");
+    // Both addresses as they stand on the wire, the own one above.
+    let address = |last: i64| 10 | 9 << 8 | last << 24;
+    assert!(
+        again.iter().all(|r| r[0] == address(1) << 32 | address(2)),
+        "{again:x?}"
+    );
 }
 
 #[test]

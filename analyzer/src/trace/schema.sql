@@ -236,7 +236,8 @@ CREATE TABLE tasks (
 -- More about a sched_switch row of `events` (same number as the row's id). `state` is the state in
 -- which the thread left its CPU: 0 runnable (it was preempted), 1 interruptible sleep, 2
 -- uninterruptible sleep (I/O), other bits as in the kernel. `woken_at` is the last wake-up before
--- it came back, 0 if none was seen. `preemptor` is the thread that took the CPU when it left.
+-- it came back, 0 if none was seen. `cpu` is the one it came back on, 65535 where it was still off
+-- when the recording ended. `preemptor` is the thread that took the CPU when it left.
 CREATE TABLE sched_details (
   event     INTEGER PRIMARY KEY,
   state     INTEGER NOT NULL,

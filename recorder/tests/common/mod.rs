@@ -171,13 +171,14 @@ impl StandIn {
 
     /// Records the program with these arguments to its end; what it said, and the file.
     pub fn record(&self, args: &[&str], program: &[&str]) -> (String, Connection) {
-        let out = self
-            .recorder(args)
-            .arg("--")
-            .arg(self.program())
-            .args(program)
-            .output()
-            .unwrap();
+        let mut command = vec![self.program().to_str().unwrap().to_owned()];
+        command.extend(program.iter().map(|&a| a.to_owned()));
+        self.record_command(args, &command)
+    }
+
+    /// The same with any command.
+    pub fn record_command(&self, args: &[&str], command: &[String]) -> (String, Connection) {
+        let out = self.recorder(args).arg("--").args(command).output().unwrap();
         let text = succeeded(&out);
         (text, open(&self.db()))
     }
@@ -191,6 +192,61 @@ impl StandIn {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap()
+    }
+}
+
+/// A cgroup of this test's own, of either version; gone when dropped.
+pub struct Cgroup {
+    dir: PathBuf,
+    v2: bool,
+}
+
+impl Cgroup {
+    /// Under the root of the hierarchy that has the controller, if this is allowed.
+    pub fn new(controller: &str, name: &str) -> Option<Self> {
+        let mounts = std::fs::read_to_string("/proc/self/mounts").ok()?;
+        mounts.lines().find_map(|line| {
+            let fields: Vec<&str> = line.split(' ').collect();
+            let (at, kind) = (Path::new(fields[1]), fields[2]);
+            let v2 = kind == "cgroup2";
+            let has = if v2 {
+                let list = std::fs::read_to_string(at.join("cgroup.controllers")).unwrap_or_default();
+                list.split_whitespace().any(|c| c == controller)
+            } else {
+                kind == "cgroup" && fields[3].split(',').any(|c| c == controller)
+            };
+            if !has {
+                return None;
+            }
+            if v2 {
+                let _ = std::fs::write(at.join("cgroup.subtree_control"), format!("+{controller}"));
+            }
+            let dir = at.join(name);
+            std::fs::create_dir_all(&dir).ok()?;
+            Some(Self { dir, v2 })
+        })
+    }
+
+    /// Writes a file, whose name and text depend on the version.
+    pub fn set(&self, v2: (&str, &str), v1: (&str, &str)) {
+        let (file, text) = if self.v2 { v2 } else { v1 };
+        std::fs::write(self.dir.join(file), text).unwrap();
+    }
+
+    /// The command, run inside.
+    pub fn enter(&self, command: &[&str]) -> Vec<String> {
+        let script = format!("echo $$ > {}/cgroup.procs && exec \"$@\"", self.dir.display());
+        ["sh", "-c", &script, "sh"]
+            .iter()
+            .chain(command)
+            .map(|&a| a.to_owned())
+            .collect()
+    }
+}
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir(&self.dir);
     }
 }
 

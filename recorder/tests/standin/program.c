@@ -373,6 +373,16 @@ int main(int argc, char **argv)
 	}
 	if (!strcmp(what, "quiet"))
 		return sleep_ms(n), 0;
+	if (!strcmp(what, "eat")) {
+		/* More memory than it may have. */
+		fflush(stdout);
+		for (;;) {
+			void *p = malloc(1 << 20);
+
+			if (p)
+				memset(p, 1, 1 << 20);
+		}
+	}
 	if (!strcmp(what, "net")) {
 		int s[2], file = open("/dev/zero", O_RDONLY);
 		char buf[64];

@@ -12,7 +12,10 @@ const UNINTERRUPTIBLE: i64 = 0x2;
 /// Set for idle kernel threads: uninterruptible, but waiting for nothing.
 const NO_LOAD: i64 = 0x400;
 
-/// Fills run states from (state, `woken_at`, preemptor) of each stint. Returns how many details
+/// The CPU of a stint that lasted until the recording ended.
+const STILL_OFF: i64 = 0xffff;
+
+/// Fills run states from (state, `woken_at`, preemptor, cpu) of each stint. Returns how many details
 /// found a stint.
 pub(crate) fn from_details(lanes: &mut [RawLane], base: i64, details: &Details) -> usize {
     let switch = known(3, 1);
@@ -23,7 +26,7 @@ pub(crate) fn from_details(lanes: &mut [RawLane], base: i64, details: &Details) 
         let (mut runnable, mut uninterruptible) = (Vec::with_capacity(n), Vec::with_capacity(n));
         for i in 0..n {
             let (start, end) = (lane.start[i], lane.end(i));
-            let Some([state, woken, preemptor]) = cursor.get(base.wrapping_add(i64::from(lane.row[i]))) else {
+            let Some([state, woken, preemptor, cpu]) = cursor.get(base.wrapping_add(i64::from(lane.row[i]))) else {
                 runnable.push(UNKNOWN_TIME);
                 uninterruptible.push(false);
                 continue;
@@ -31,6 +34,8 @@ pub(crate) fn from_details(lanes: &mut [RawLane], base: i64, details: &Details) 
             found += 1;
             runnable.push(if state == 0 {
                 start
+            } else if woken == 0 && cpu == STILL_OFF {
+                end // nobody woke it
             } else if woken == 0 {
                 UNKNOWN_TIME
             } else {

@@ -180,7 +180,13 @@ impl RawFile {
         self.preemptor = switches.any(|l| l.aux.iter().any(|&previous| previous != l.key.pid));
         let mut by_details = false;
         if rowid_is_number && needs.has(switch) {
-            let details = Details::read(conn, path, schema, "sched_details", ["state", "woken_at", "preemptor"])?;
+            let details = Details::read(
+                conn,
+                path,
+                schema,
+                "sched_details",
+                ["state", "woken_at", "preemptor", "cpu"],
+            )?;
             if !details.event.is_empty() {
                 let found = run_state::from_details(&mut self.scanned.lanes, base, &details);
                 by_details = true;
@@ -202,7 +208,7 @@ impl RawFile {
         self.run_state = by_details && has_switches;
 
         if rowid_is_number && needs.stream {
-            let calls = Details::read(conn, path, schema, "call_details", ["stream", "handle", ""])?;
+            let calls = Details::read(conn, path, schema, "call_details", ["stream", "handle", "", ""])?;
             if !calls.event.is_empty() {
                 self.fill(
                     base,
@@ -218,7 +224,7 @@ impl RawFile {
             }
         }
         if rowid_is_number {
-            let calls = Details::read(conn, path, schema, "nccl_calls", ["bytes", "rank", ""])?;
+            let calls = Details::read(conn, path, schema, "nccl_calls", ["bytes", "rank", "", ""])?;
             if !calls.event.is_empty() {
                 self.fill(
                     base,
@@ -245,7 +251,7 @@ impl RawFile {
         base: i64,
         details: &Details,
         of: impl Fn(Source) -> bool,
-        mut set: impl FnMut(&mut RawLane, usize, [i64; 3]),
+        mut set: impl FnMut(&mut RawLane, usize, [i64; 4]),
     ) {
         for lane in self.scanned.lanes.iter_mut().filter(|l| of(l.key.op.def().source)) {
             let mut cursor = details.cursor();

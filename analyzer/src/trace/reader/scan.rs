@@ -815,17 +815,17 @@ pub(crate) fn nodes(conn: &Connection, path: &Path, schema: &Schema) -> Result<N
 #[derive(Debug, Default)]
 pub(crate) struct Details {
     pub(crate) event: Vec<i64>,
-    pub(crate) values: Vec<[i64; 3]>,
+    pub(crate) values: Vec<[i64; 4]>,
 }
 
 impl Details {
-    /// Reads up to three integer columns.
+    /// Reads up to four integer columns.
     pub(crate) fn read(
         conn: &Connection,
         path: &Path,
         schema: &Schema,
         table: &str,
-        columns: [&str; 3],
+        columns: [&str; 4],
     ) -> Result<Self, TraceError> {
         let mut out = Self::default();
         if !schema.table(table) || !schema.has(table, "event") {
@@ -842,7 +842,7 @@ impl Details {
         );
         super::tables::each(conn, path, table, &text, |row| {
             out.event.push(row.int(0)?);
-            out.values.push([row.int(1)?, row.int(2)?, row.int(3)?]);
+            out.values.push([row.int(1)?, row.int(2)?, row.int(3)?, row.int(4)?]);
             Ok(())
         })?;
         Ok(out)
@@ -863,7 +863,7 @@ pub(crate) struct Cursor<'a> {
 
 impl Cursor<'_> {
     /// The values for an event.
-    pub(crate) fn get(&mut self, event: i64) -> Option<[i64; 3]> {
+    pub(crate) fn get(&mut self, event: i64) -> Option<[i64; 4]> {
         let all = &self.details.event;
         // Gallop from where the last one was found: rows of a lane are nearly in number order.
         let mut low = self.at;
