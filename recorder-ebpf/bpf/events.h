@@ -42,6 +42,7 @@ enum probe {
 	PROBE_NET,
 	PROBE_TCP,
 	PROBE_XID,
+	PROBE_PAGES, /* counts of page allocations */
 	N_PROBES,
 };
 
@@ -61,6 +62,7 @@ enum kind {
 	KIND_TASK,
 	KIND_XID,
 	KIND_MAPPED,
+	KIND_OPEN,
 };
 
 /* A finished call, request, or system call. Time is CLOCK_MONOTONIC in ns. */
@@ -89,6 +91,14 @@ struct nccl_event {
 	s32 nranks;
 };
 _Static_assert(sizeof(struct nccl_event) == 88, "nccl_event");
+
+/* A call that has not returned: `dur_ns` is its time so far. */
+struct open_event {
+	struct nccl_event nccl;
+	u32 depth; /* open calls around it on its thread */
+	u32 exited; /* its thread ends here */
+};
+_Static_assert(sizeof(struct open_event) == 96, "open_event");
 
 struct sched_event {
 	u16 kind;

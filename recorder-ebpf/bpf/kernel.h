@@ -100,6 +100,17 @@ struct sock {
 	struct sock_common __sk_common;
 };
 
+struct seq_file;
+
+struct bpf_iter_meta {
+	struct seq_file *seq;
+};
+
+struct bpf_iter__task {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
+};
+
 struct sk_buff;
 struct page;
 struct linux_binprm;

@@ -11,7 +11,7 @@ int BPF_PROG(page_alloc, struct page *page, unsigned int order, unsigned int gfp
 		return 0;
 	now = bpf_ktime_get_ns();
 	if (!count(pid, SRC_HOST, OP_PAGE_ALLOC, order, now, 0, 4096ull << (order & 31)))
-		lose(PROBE_MEM, REASON_MAP_FULL, now);
+		lose(PROBE_PAGES, REASON_MAP_FULL, now);
 	return 0;
 }
 

@@ -88,6 +88,7 @@ int BPF_PROG(process_exit, struct task_struct *p)
 	if (!is_target(pid))
 		return 0;
 	bpf_map_delete_elem(&off_cpus, &tid);
+	calls_never_ended(p);
 	/* The number may be given to a stranger next. */
 	if (last)
 		bpf_map_delete_elem(&targets, &pid);

@@ -3,6 +3,7 @@
 
 #include "maps.h"
 #include "calls.bpf.c"
+#include "open.bpf.c"
 #include "sched.bpf.c"
 #include "process.bpf.c"
 #include "mem.bpf.c"

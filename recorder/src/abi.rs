@@ -4,8 +4,8 @@
 //! kernel: the tests run anywhere.
 
 /// Names of the probe groups in `recording_losses`, in the order of `enum probe`.
-pub const PROBES: [&str; 11] = [
-    "cuda", "driver", "graph", "nccl", "sched", "mem", "process", "io", "net", "tcp", "xid",
+pub const PROBES: [&str; 12] = [
+    "cuda", "driver", "graph", "nccl", "sched", "mem", "process", "io", "net", "tcp", "xid", "pages",
 ];
 
 /// Names of the loss reasons, in the order of `enum reason`.
@@ -17,7 +17,8 @@ pub fn probe_of(source: u8, op: u8) -> &'static str {
         (1, _) => "cuda",
         (2, _) => "xid",
         (3, 1 | 2 | 21) => "sched",
-        (3, 3 | 4 | 20) => "mem",
+        (3, 3 | 20) => "pages",
+        (3, 4) => "mem",
         (4, _) => "driver",
         (5, _) => "io",
         (6, _) => "tcp",
@@ -55,6 +56,15 @@ pub struct Nccl {
     pub peer: i32,
     pub rank: i32,
     pub nranks: i32,
+}
+
+/// A call that has not returned; its duration is its time so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names are those of events.h")]
+pub struct OpenCall {
+    pub nccl: Nccl,
+    pub depth: u32,
+    pub exited: bool,
 }
 
 /// A thread came back on a CPU.
@@ -119,6 +129,7 @@ pub enum Record {
     Sched(Sched),
     Task(Task),
     Xid(Xid),
+    Open(OpenCall),
     /// A target mapped a file executable.
     Mapped {
         pid: u32,
@@ -169,8 +180,19 @@ fn call(b: &[u8]) -> Call {
     }
 }
 
+fn nccl(b: &[u8]) -> Nccl {
+    Nccl {
+        call: call(b),
+        seq: u64_at(b, 64),
+        dtype: i32_at(b, 72),
+        peer: i32_at(b, 76),
+        rank: i32_at(b, 80),
+        nranks: i32_at(b, 84),
+    }
+}
+
 /// Sizes of the records, by kind, as `events.h` asserts them.
-pub const SIZES: [usize; 7] = [0, 64, 88, 56, 48, 176, 16];
+pub const SIZES: [usize; 8] = [0, 64, 88, 56, 48, 176, 16, 96];
 
 /// The kind of a record, if its length fits.
 pub fn kind_of(b: &[u8]) -> Option<u16> {
@@ -184,6 +206,8 @@ pub fn kind_of(b: &[u8]) -> Option<u16> {
 
 /// The kind number of [`Record::Mapped`].
 pub const KIND_MAPPED: u16 = 6;
+/// The kind number of [`Record::Open`].
+pub const KIND_OPEN: u16 = 7;
 /// The kind number of [`Record::Task`].
 pub const KIND_TASK: u16 = 4;
 
@@ -191,14 +215,7 @@ pub const KIND_TASK: u16 = 4;
 pub fn decode(b: &[u8]) -> Option<Record> {
     Some(match kind_of(b)? {
         1 => Record::Call(call(b)),
-        2 => Record::Nccl(Nccl {
-            call: call(b),
-            seq: u64_at(b, 64),
-            dtype: i32_at(b, 72),
-            peer: i32_at(b, 76),
-            rank: i32_at(b, 80),
-            nranks: i32_at(b, 84),
-        }),
+        2 => Record::Nccl(nccl(b)),
         3 => Record::Sched(Sched {
             cpu: u16_at(b, 2),
             tid: u32_at(b, 4),
@@ -237,6 +254,11 @@ pub fn decode(b: &[u8]) -> Option<Record> {
             pid: u32_at(b, 4),
             ts_ns: u64_at(b, 8),
         },
+        KIND_OPEN => Record::Open(OpenCall {
+            nccl: nccl(b),
+            depth: u32_at(b, 88),
+            exited: u32_at(b, 92) != 0,
+        }),
         _ => return None,
     })
 }
@@ -474,6 +496,15 @@ mod tests {
     }
 
     #[test]
+    fn an_open_call_says_how_deep_it_lies() {
+        let Some(Record::Open(o)) = decode(&bytes(7, 96)) else {
+            panic!("not an open call")
+        };
+        assert_eq!((o.nccl.call.start_ns, o.nccl.seq), (pattern(16, 8), pattern(64, 8)));
+        assert_eq!((u64::from(o.depth), o.exited), (pattern(88, 4), true));
+    }
+
+    #[test]
     fn sched_fields_lie_where_the_header_says() {
         let Some(Record::Sched(s)) = decode(&bytes(3, 56)) else {
             panic!("not a switch")
@@ -513,12 +544,12 @@ mod tests {
 
     #[test]
     fn short_and_unknown_records_are_refused() {
-        for kind in 1..7u16 {
+        for kind in 1..8u16 {
             let size = SIZES[usize::from(kind)];
             assert!(decode(&bytes(kind, size - 1)).is_none(), "kind {kind}");
         }
         assert!(decode(&bytes(0, 64)).is_none());
-        assert!(decode(&bytes(7, 200)).is_none());
+        assert!(decode(&bytes(8, 200)).is_none());
         assert!(decode(&[]).is_none());
     }
 

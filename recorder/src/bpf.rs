@@ -1,6 +1,6 @@
 //! Loads the eBPF programs, attaches them, and reads their maps.
 
-use crate::abi::{Agg, Config, Hist, Loss, OffCpu};
+use crate::abi::{self, Agg, Config, Hist, Loss, OffCpu, OpenCall, Record};
 use crate::error::RecorderError;
 use crate::probes::elf;
 use crate::probes::libs::Mapped;
@@ -63,6 +63,17 @@ struct Fixed {
     program: &'static str,
     tracepoint: &'static str,
     area: &'static str,
+}
+
+impl Fixed {
+    /// The name under which its losses are booked.
+    fn probe(&self) -> &'static str {
+        if self.program == "page_alloc" {
+            "pages"
+        } else {
+            self.area
+        }
+    }
 }
 
 const FIXED: &[Fixed] = &[
@@ -164,6 +175,8 @@ pub struct Wanted {
 pub struct Bpf {
     object: Object,
     links: Vec<Link>,
+    /// Iterates over the threads; not one of `links`, for it is read after they are gone.
+    open_calls: Option<Link>,
     wanted: Wanted,
     /// How calls are probed on this kernel.
     pub mechanism: Mechanism,
@@ -270,11 +283,13 @@ impl Bpf {
         let mut bpf = Self {
             object,
             links: Vec::new(),
+            open_calls: None,
             wanted,
             mechanism,
         };
         bpf.set_thresholds()?;
         let mut probes = bpf.attach_tracepoints(&skip);
+        probes.push(bpf.attach_iterator(&skip));
         probes.extend(refusals);
         Ok((bpf, probes))
     }
@@ -306,6 +321,46 @@ impl Bpf {
             });
         }
         probes
+    }
+
+    fn attach_iterator(&mut self, skip: &BTreeMap<String, String>) -> Probe {
+        const PROGRAM: &str = "open_calls_now";
+        let attached = match skip.get(PROGRAM) {
+            Some(why) => Err(why.clone()),
+            None => self.program(PROGRAM).attach().map_err(|e| e.to_string()),
+        };
+        let (status, reason) = match attached {
+            Ok(link) => {
+                self.open_calls = Some(link);
+                ("attached", "calls that have not returned".to_owned())
+            }
+            Err(why) => ("failed", why),
+        };
+        Probe {
+            name: "iter:task".to_owned(),
+            target: String::new(),
+            status,
+            reason,
+        }
+    }
+
+    /// Calls of the targets that have not returned by now, by thread and from the outside in.
+    pub fn open_calls(&self) -> Vec<OpenCall> {
+        let mut bytes = Vec::new();
+        let read = self.open_calls.as_ref().map(|link| {
+            let mut iter = libbpf_rs::Iter::new(link).map_err(std::io::Error::other)?;
+            std::io::Read::read_to_end(&mut iter, &mut bytes)
+        });
+        if !matches!(read, Some(Ok(_))) {
+            return Vec::new();
+        }
+        bytes
+            .chunks_exact(abi::SIZES[usize::from(abi::KIND_OPEN)])
+            .filter_map(|b| match abi::decode(b)? {
+                Record::Open(call) => Some(call),
+                _ => None,
+            })
+            .collect()
     }
 
     fn program(&self, name: &str) -> libbpf_rs::ProgramMut<'_> {
@@ -624,7 +679,7 @@ impl Bpf {
             .filter_map(|f| {
                 let program = self.object.progs().find(|p| p.name() == f.program)?;
                 let n = recursion_misses(&program)?;
-                (n > 0).then_some((f.area, n))
+                (n > 0).then_some((f.probe(), n))
             })
             .collect()
     }

@@ -9,7 +9,7 @@ use crate::clock;
 use crate::error::RecorderError;
 use crate::probes::libs::{self, FileId};
 use crate::ring::{self, Drain};
-use crate::system::{self, Load};
+use crate::system::{self, CgroupMounts, Load};
 use crate::targets;
 use crate::writer::{Message, Progress, Rotation, Session, Summary, Writer};
 use std::collections::{BTreeSet, HashSet};
@@ -23,6 +23,8 @@ use std::time::{Duration, Instant};
 const QUEUE: usize = 64;
 const NOTICES: usize = 8192;
 const TICK: Duration = Duration::from_millis(20);
+/// Open calls at least this old are in the file as soon as they are; younger ones only at its end.
+const LONG_OPEN_NS: u64 = 1_000_000_000;
 
 static SIGNALLED: AtomicI32 = AtomicI32::new(0);
 
@@ -122,6 +124,7 @@ pub fn record(args: &Args, console: &mut dyn Console) -> Result<Summary, Recorde
         known: BTreeSet::new(),
         attached: HashSet::new(),
         load: Load::new(),
+        cgroups: CgroupMounts::find(),
         next_second: Instant::now() + Duration::from_secs(1),
         next_offset: Instant::now() + Duration::from_secs(10),
         next_scan: Instant::now(),
@@ -245,6 +248,7 @@ struct Run<'a> {
     known: BTreeSet<u32>,
     attached: HashSet<FileId>,
     load: Load,
+    cgroups: CgroupMounts,
     next_second: Instant,
     next_offset: Instant,
     next_scan: Instant,
@@ -312,6 +316,8 @@ impl Run<'_> {
         for pid in pids {
             self.scan(pid, None);
         }
+        // What was there before has been marked and probed by now.
+        self.send(Message::Started(clock::wall_ns()));
         if let Some(child) = &mut self.child {
             child.release()?;
         }
@@ -504,9 +510,13 @@ impl Run<'_> {
         if !histograms.is_empty() {
             self.send(Message::Histograms(histograms));
         }
+        let end_ns = clock::monotonic_ns().cast_unsigned();
+        let mut open = self.bpf.open_calls();
+        open.retain(|o| last || end_ns.saturating_sub(o.nccl.call.start_ns) >= LONG_OPEN_NS);
+        self.send(Message::OpenCalls(open));
         let snapshot = self.load.snapshot();
         self.send(Message::Snapshot(snapshot));
-        let cgroups = system::cgroups(self.known.iter());
+        let cgroups = self.cgroups.cpu(self.known.iter());
         if !cgroups.is_empty() {
             self.send(Message::Cgroups(cgroups));
         }

@@ -79,44 +79,113 @@ fn meminfo(text: &str, key: &str) -> u64 {
         .unwrap_or(0)
 }
 
-/// `cpu.stat` of the cgroups of these processes and of the cgroups around them: a quota may be set
-/// at any level.
-pub fn cgroups<'a>(pids: impl Iterator<Item = &'a u32>) -> Vec<CgroupCpu> {
-    let mut paths = BTreeSet::new();
-    for pid in pids {
-        let text = read(&format!("/proc/{pid}/cgroup"));
-        let Some(path) = text.lines().find_map(|l| l.strip_prefix("0::")) else {
-            continue;
-        };
-        let mut path = path;
-        while !path.is_empty() && path != "/" && paths.insert(path.to_owned()) {
-            path = path.rsplit_once('/').map_or("", |(parent, _)| parent);
-        }
+/// Where the cgroup file systems that count CPU time are mounted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CgroupMounts {
+    v2: Option<String>,
+    v1_cpu: Option<String>,
+    v1_cpuacct: Option<String>,
+}
+
+impl CgroupMounts {
+    /// As they are now.
+    pub fn find() -> Self {
+        Self::parse(&read("/proc/self/mounts"))
     }
-    let timestamp = clock::wall_ns();
-    paths
-        .into_iter()
-        .filter_map(|path| {
-            let text = fs::read_to_string(format!("/sys/fs/cgroup{path}/cpu.stat")).ok()?;
-            Some(cpu_stat(&text, path, timestamp))
-        })
-        .collect()
+
+    fn parse(mounts: &str) -> Self {
+        let mut found = Self::default();
+        for line in mounts.lines() {
+            let mut fields = line.split(' ').skip(1);
+            let (Some(at), Some(kind), Some(options)) = (fields.next(), fields.next(), fields.next()) else {
+                continue;
+            };
+            let has = |controller: &str| kind == "cgroup" && options.split(',').any(|o| o == controller);
+            for (slot, is) in [
+                (&mut found.v2, kind == "cgroup2"),
+                (&mut found.v1_cpu, has("cpu")),
+                (&mut found.v1_cpuacct, has("cpuacct")),
+            ] {
+                if is && slot.is_none() {
+                    *slot = Some(at.to_owned());
+                }
+            }
+        }
+        found
+    }
+
+    /// `cpu.stat` of the cgroups of these processes and of the cgroups around them: a quota may be
+    /// set at any level. Of version 1 where that is where CPU time is limited, else of version 2.
+    pub fn cpu<'a>(&self, pids: impl Iterator<Item = &'a u32>) -> Vec<CgroupCpu> {
+        let mut paths = BTreeSet::new();
+        for pid in pids {
+            let text = read(&format!("/proc/{pid}/cgroup"));
+            let Some(mut path) = cpu_cgroup(&text, self.v1_cpu.is_some()) else {
+                continue;
+            };
+            while !path.is_empty() && path != "/" && paths.insert(path.to_owned()) {
+                path = path.rsplit_once('/').map_or("", |(parent, _)| parent);
+            }
+        }
+        let timestamp = clock::wall_ns();
+        paths
+            .into_iter()
+            .filter_map(|path| {
+                let of = |mount: &Option<String>, file: &str| {
+                    let mount = mount.as_ref()?;
+                    fs::read_to_string(format!("{mount}{path}/{file}")).ok()
+                };
+                if self.v1_cpu.is_some() {
+                    let usage = of(&self.v1_cpuacct, "cpuacct.usage").unwrap_or_default();
+                    return Some(cpu_stat_v1(&of(&self.v1_cpu, "cpu.stat")?, &usage, path, timestamp));
+                }
+                Some(cpu_stat(&of(&self.v2, "cpu.stat")?, path, timestamp))
+            })
+            .collect()
+    }
+}
+
+/// The path of a process's cgroup in the hierarchy that limits CPU time.
+fn cpu_cgroup(text: &str, v1: bool) -> Option<&str> {
+    text.lines().find_map(|line| {
+        let mut fields = line.splitn(3, ':');
+        let (id, controllers, path) = (fields.next()?, fields.next()?, fields.next()?);
+        let mine = if v1 {
+            controllers.split(',').any(|c| c == "cpu")
+        } else {
+            id == "0" && controllers.is_empty()
+        };
+        mine.then_some(path)
+    })
+}
+
+fn stat_value(text: &str, key: &str) -> i64 {
+    text.lines()
+        .find_map(|l| l.strip_prefix(key)?.strip_prefix(' '))
+        .and_then(|v| v.trim().parse().ok())
+        .unwrap_or(0)
 }
 
 fn cpu_stat(text: &str, path: String, timestamp: i64) -> CgroupCpu {
-    let of = |key: &str| {
-        text.lines()
-            .find_map(|l| l.strip_prefix(key)?.strip_prefix(' '))
-            .and_then(|v| v.trim().parse().ok())
-            .unwrap_or(0)
-    };
     CgroupCpu {
         timestamp,
         path,
-        usage_us: of("usage_usec"),
-        nr_periods: of("nr_periods"),
-        nr_throttled: of("nr_throttled"),
-        throttled_us: of("throttled_usec"),
+        usage_us: stat_value(text, "usage_usec"),
+        nr_periods: stat_value(text, "nr_periods"),
+        nr_throttled: stat_value(text, "nr_throttled"),
+        throttled_us: stat_value(text, "throttled_usec"),
+    }
+}
+
+/// Version 1 counts in nanoseconds, and the time used in a file of its own.
+fn cpu_stat_v1(text: &str, usage: &str, path: String, timestamp: i64) -> CgroupCpu {
+    CgroupCpu {
+        timestamp,
+        path,
+        usage_us: usage.trim().parse::<i64>().unwrap_or(0) / 1000,
+        nr_periods: stat_value(text, "nr_periods"),
+        nr_throttled: stat_value(text, "nr_throttled"),
+        throttled_us: stat_value(text, "throttled_time") / 1000,
     }
 }
 
@@ -218,6 +287,30 @@ mod tests {
             (c.usage_us, c.nr_periods, c.nr_throttled, c.throttled_us),
             (10, 3, 2, 7)
         );
+    }
+
+    #[test]
+    fn version_1_counts_in_nanoseconds() {
+        let text = "nr_periods 3\nnr_throttled 2\nthrottled_time 7000\n";
+        let c = cpu_stat_v1(text, "12000\n", "/a".to_owned(), 1);
+        assert_eq!(
+            (c.usage_us, c.nr_periods, c.nr_throttled, c.throttled_us),
+            (12, 3, 2, 7)
+        );
+    }
+
+    #[test]
+    fn the_hierarchy_that_limits_cpu_time_is_found() {
+        let mounts = "cgroup /sys/fs/cgroup/cpu,cpuacct cgroup rw,relatime,cpu,cpuacct 0 0\n\
+                      cgroup /sys/fs/cgroup/cpuset cgroup rw,cpuset 0 0\n\
+                      cgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0\n";
+        let m = CgroupMounts::parse(mounts);
+        assert_eq!(m.v1_cpu.as_deref(), Some("/sys/fs/cgroup/cpu,cpuacct"));
+        assert_eq!(m.v1_cpuacct, m.v1_cpu);
+        assert_eq!(m.v2.as_deref(), Some("/sys/fs/cgroup/unified"));
+        let process = "4:cpuset:/wrong\n3:cpu,cpuacct:/a/b\n0::/c\n";
+        assert_eq!(cpu_cgroup(process, true), Some("/a/b"));
+        assert_eq!(cpu_cgroup(process, false), Some("/c"));
     }
 
     #[test]

@@ -186,7 +186,7 @@ CREATE TABLE recording_probes (
 -- Events that were seen and did not become rows although they should have. One row per probe, CPU
 -- and second with a loss; no row means no loss. The table itself present means losses were counted.
 -- `probe` is the source name ('cuda', 'driver', 'graph', 'nccl', 'sched', 'mem', 'process', 'io',
--- 'net', 'tcp', 'xid'); cpu -1 where the loss happened in user space.
+-- 'net', 'tcp', 'xid'), or 'pages' for the counts of page allocations; cpu -1 where the loss happened in user space.
 CREATE TABLE recording_losses (
   probe  TEXT NOT NULL,
   cpu    INTEGER NOT NULL,
@@ -266,6 +266,30 @@ CREATE TABLE nccl_calls (
   peer   INTEGER NOT NULL DEFAULT -1,        -- root or peer rank
   rank   INTEGER NOT NULL DEFAULT -1,
   nranks INTEGER NOT NULL DEFAULT -1
+);
+
+-- Calls that had begun and not returned, which therefore are no rows of `events`: of a thread that
+-- ended inside the call (how 'exit'), or when it was last looked, once a second and at the end of the
+-- recording (how 'open'; while recording goes on only those that are at least 1 s old). The call went
+-- on at least until `seen_ns`. The other columns are as in `events`, `call_details` and `nccl_calls`.
+CREATE TABLE open_calls (
+  pid      INTEGER NOT NULL,
+  tid      INTEGER NOT NULL,
+  source   INTEGER NOT NULL,
+  op       INTEGER NOT NULL,
+  start_ns INTEGER NOT NULL,
+  seen_ns  INTEGER NOT NULL,
+  how      TEXT NOT NULL,
+  depth    INTEGER NOT NULL DEFAULT 0,       -- open calls around it on its thread
+  arg0     INTEGER NOT NULL DEFAULT 0,
+  arg1     INTEGER NOT NULL DEFAULT 0,
+  stream   INTEGER NOT NULL DEFAULT 0,
+  handle   INTEGER NOT NULL DEFAULT 0,
+  seq      INTEGER NOT NULL DEFAULT 0,       -- of a collective, else 0
+  peer     INTEGER NOT NULL DEFAULT -1,
+  rank     INTEGER NOT NULL DEFAULT -1,
+  nranks   INTEGER NOT NULL DEFAULT -1,
+  PRIMARY KEY (tid, start_ns, depth)
 );
 
 -- Page allocations of the targets, which are counted and never rows: by process and order (the

@@ -6,7 +6,7 @@
 mod aggregate;
 mod process;
 
-use crate::abi::{Agg, Call, Hist, Loss, Nccl, Record, Sched, Task, TaskWhat, Xid, probe_of};
+use crate::abi::{Agg, Call, Hist, Loss, Nccl, OpenCall, Record, Sched, Task, TaskWhat, Xid, probe_of};
 use crate::bpf::Probe;
 use crate::clock::{self, Offset};
 use crate::error::RecorderError;
@@ -98,6 +98,10 @@ pub enum Message {
     Annotation(Annotation),
     /// Threads that were off CPU when the recording ended.
     OffCpu(Vec<Sched>),
+    /// Calls that have not returned by now; they take the place of those said before.
+    OpenCalls(Vec<OpenCall>),
+    /// All probes were in place at this time, ns since the epoch.
+    Started(i64),
     /// A key of `recording`.
     Fact(String, String),
 }
@@ -331,6 +335,18 @@ impl Writer {
                     self.sched(&s)?;
                 }
             }
+            Message::OpenCalls(calls) => {
+                self.begin()?;
+                self.db.execute("DELETE FROM open_calls WHERE how='open'", [])?;
+                for c in calls {
+                    self.open_call(&c)?;
+                }
+            }
+            Message::Started(at) => {
+                self.begin()?;
+                self.db.execute("UPDATE sessions SET started_at=?1", [at])?;
+                self.session.started_at = at;
+            }
             Message::Probes(probes) => {
                 for p in probes {
                     self.begin()?;
@@ -464,6 +480,7 @@ impl Writer {
             Record::Sched(s) => ("sched", s.end_ns),
             Record::Task(t) => ("process", t.ts_ns),
             Record::Xid(x) => ("xid", x.ts_ns),
+            Record::Open(o) => (probe_of(o.nccl.call.source, o.nccl.call.op), o.nccl.call.start_ns),
             Record::Mapped { .. } => return,
         };
         let second = u32::try_from(self.wall(ns) / 1_000_000_000).unwrap_or(u32::MAX);
@@ -484,6 +501,7 @@ impl Writer {
             Record::Sched(s) => self.sched(s),
             Record::Task(t) => self.task(t),
             Record::Xid(x) => self.xid(x),
+            Record::Open(o) => self.open_call(o),
             Record::Mapped { .. } => Ok(()),
         }
     }
@@ -541,6 +559,36 @@ impl Writer {
                 if collective { count.cast_signed() } else { 0 },
                 n.dtype,
                 bytes.cast_signed(),
+                n.peer,
+                n.rank,
+                n.nranks
+            ])?;
+        Ok(())
+    }
+
+    fn open_call(&mut self, o: &OpenCall) -> rusqlite::Result<()> {
+        let (n, c) = (&o.nccl, &o.nccl.call);
+        let collective = n.seq != 0;
+        let bytes = c.arg0.wrapping_mul(dtype_bytes(n.dtype));
+        self.db
+            .prepare_cached(
+                "INSERT OR REPLACE INTO open_calls(pid,tid,source,op,start_ns,seen_ns,how,depth,arg0,arg1,\
+                 stream,handle,seq,peer,rank,nranks) VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16)",
+            )?
+            .execute(params![
+                c.pid,
+                c.tid,
+                c.source,
+                c.op,
+                self.wall(c.start_ns),
+                self.wall(c.start_ns.wrapping_add(c.dur_ns)),
+                if o.exited { "exit" } else { "open" },
+                o.depth,
+                if collective { bytes } else { c.arg0 }.cast_signed(),
+                c.arg1.cast_signed(),
+                c.stream.cast_signed(),
+                if collective { 0 } else { c.handle.cast_signed() },
+                n.seq.cast_signed(),
                 n.peer,
                 n.rank,
                 n.nranks
