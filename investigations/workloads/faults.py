@@ -1,16 +1,16 @@
 #!/usr/bin/env python3
 """GPU programs with one known fault each, for recording.
 
-    faults.py NAME [--seconds 24] [--log FILE]
+    faults.py NAME [--seconds 30] [--fault 10] [--log FILE] [--hold DIR]
 
-Every program runs healthy for a third of the time, faulty for a third, healthy for a third; the
-first two have no fault. Which it is at any moment is known to the program itself, which says so:
-as one JSON line each into FILE, and into the trace, if a recorder gives it a socket in
-INGERO_ANNOTATIONS (truth rows, and a span for every step or request).
+Every program runs healthy, then faulty, then healthy again; the first two have no fault. `stage.py`
+says how that is made known.
 
 training     a vision transformer, fed by loader workers            healthy
 decode       a language model answering requests, one graph a token  healthy
-contention   inference at a fixed rate, its CPU shared with busy loops
+contention   inference at a fixed rate, its CPU wanted by others too; `neighbours` are the others,
+             a program of its own, so that they are no children of the one that is recorded
+throttled    the same, held to a tenth of a CPU by its cgroup
 dataloader   training, its loader workers made slow
 pageable     batches copied from pageable instead of pinned memory
 sync         one wait at the end of a step, or one after every kernel
@@ -18,19 +18,41 @@ allocator    empty_cache() in every step, so that memory is allocated anew
 recapture    one graph replayed, or captured anew for every step
 smallkernels the optimizer's update in a few kernels, or in thousands
 coldstart    training from the first call of the process on
+stray        one kernel that writes where nothing is, after which the driver reports an XID
 """
-import argparse
 import contextlib
-import json
+import ctypes
 import multiprocessing
 import os
-import socket
-import subprocess
 import sys
-import threading
+import tempfile
 import time
 
+import stage
+
 BORN_NS = time.monotonic_ns()
+# Busy loops run while this file is there.
+BUSY_FILE = os.path.join(tempfile.gettempdir(), "ingero-neighbours-busy")
+
+
+def neighbours(cpu, n=2):
+    """Busy loops on one CPU, while they are asked for. Needs no GPU."""
+    os.sched_setaffinity(0, {cpu})
+    for _ in range(n - 1):
+        if os.fork() == 0:
+            break
+    parent, x = os.getppid(), 1
+    while os.getppid() == parent:
+        if os.path.exists(BUSY_FILE):
+            for _ in range(100000):
+                x = (x * 1103515245 + 12345) & 0x7fffffff
+        else:
+            time.sleep(0.005)
+
+
+if __name__ == "__main__" and sys.argv[1:2] == ["neighbours"]:
+    neighbours(max(os.sched_getaffinity(0)))
+    sys.exit()
 
 import torch  # noqa: E402
 from torch import nn  # noqa: E402
@@ -38,36 +60,6 @@ from torch import nn  # noqa: E402
 GPU = "cuda" if torch.cuda.is_available() else "cpu"
 # On a machine without a GPU the programs only prove that they run.
 SMALL = GPU == "cpu"
-
-
-class Log:
-    """What is true, told to a file and to the recorder."""
-
-    def __init__(self, name, path):
-        self.name = name
-        self.file = open(path, "a") if path else None
-        self.socket = None
-        where = os.environ.get("INGERO_ANNOTATIONS")
-        if where and os.path.exists(where):
-            self.socket = socket.socket(socket.AF_UNIX)
-            self.socket.connect(where)
-
-    def send(self, row):
-        row = {"clock": "monotonic", "pid": os.getpid(), **row}
-        line = json.dumps(row)
-        if self.file:
-            self.file.write(line + "\n")
-            self.file.flush()
-        if self.socket:
-            self.socket.sendall(line.encode() + b"\n")
-
-    def truth(self, kind, start, end, note):
-        self.send({"truth": kind, "start": start, "end": end, "note": note,
-                   "tid": threading.get_native_id(), "workload": self.name})
-
-    def span(self, start, end, **labels):
-        labels = {k: str(v) for k, v in labels.items()}
-        self.send({"labels": labels, "start": start, "end": end})
 
 
 def on_gpu():
@@ -234,39 +226,102 @@ def decode(log=None):
     return step
 
 
-BUSY = """
-import os, sys, time
-os.sched_setaffinity(0, {cpus!r})
-parent, x, end = os.getppid(), 1, time.monotonic() + {limit}
-while os.getppid() == parent and time.monotonic() < end:
-    for _ in range(100000): x = (x * 1103515245 + 12345) & 0x7fffffff
-"""
-
-
-def contention():
-    cpu = {max(os.sched_getaffinity(0))}
-    # A step costs some 30 ms of CPU, so that it outlasts the time slices of the busy loops; most of
-    # that is the host's own work, for a thousand launches a step make a trace of 80 MB a minute.
+def launching():
+    """Inference on one CPU: a step costs the host some 30 ms, so that it outlasts time slices."""
+    # Most of it is the host's own work, for a thousand launches a step make a trace of 80 MB a minute.
     model = nn.Sequential(*[m for _ in range(2 if SMALL else 40)
                             for m in (nn.Linear(512, 512), nn.GELU(), nn.LayerNorm(512))]).to(GPU)
     x = torch.randn(64, 512, device=GPU)
-    os.sched_setaffinity(0, cpu)
-    busy = []
 
     @torch.no_grad()
-    def step(faulty):
-        if faulty and not busy:
-            code = BUSY.format(cpus=cpu, limit=60)
-            busy.extend(subprocess.Popen([sys.executable, "-c", code]) for _ in range(2))
-        if not faulty and busy:
-            for p in busy:
-                p.kill()
-                p.wait()
-            busy.clear()
+    def step():
         sum(i & 7 for i in range(400_000))
         model(x).sum().item()
 
     return step
+
+
+def contention():
+    work = launching()
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+
+    def step(faulty):
+        if faulty != os.path.exists(BUSY_FILE):
+            if faulty:
+                open(BUSY_FILE, "w").close()
+            else:
+                os.remove(BUSY_FILE)
+        work()
+
+    return step
+
+
+class Quota:
+    """A cgroup of this process's own with a limit on CPU time, by version 2 or 1 of the interface."""
+
+    PERIOD_US = 100_000
+
+    def __init__(self):
+        mounts = [line.split() for line in open("/proc/self/mounts")]
+        self.v2 = self.folder = None
+        for _, at, kind, options, *_ in mounts:
+            if kind == "cgroup2" and "cpu" in open(f"{at}/cgroup.controllers").read().split():
+                with open(f"{at}/cgroup.subtree_control", "w") as f:
+                    f.write("+cpu")
+                self.v2, self.folder = True, at
+            elif kind == "cgroup" and "cpu" in options.split(",") and not self.folder:
+                self.v2, self.folder = False, at
+        if not self.folder:
+            raise SystemExit("no cgroup here can limit CPU time")
+        self.folder += "/ingero-throttled"
+        os.makedirs(self.folder, exist_ok=True)
+        with open(f"{self.folder}/cgroup.procs", "w") as f:
+            f.write(str(os.getpid()))
+        self.share = None
+
+    def set(self, share):
+        if share == self.share:
+            return
+        self.share = share
+        us = int(share * self.PERIOD_US) if share else None
+        if self.v2:
+            path, text = "cpu.max", f"{us or 'max'} {self.PERIOD_US}"
+        else:
+            path, text = "cpu.cfs_quota_us", str(us or -1)
+        with open(f"{self.folder}/{path}", "w") as f:
+            f.write(text)
+
+
+def throttled():
+    work, quota = launching(), Quota()
+
+    def step(faulty):
+        quota.set(0.1 if faulty else None)
+        work()
+
+    return step
+
+
+def stray():
+    """Writes to an address that no allocation has; the context of this process is lost by it."""
+    code = b""".version 7.0
+.target sm_80
+.address_size 64
+.visible .entry stray() {
+    .reg .u64 %a;
+    mov.u64 %a, 0x10;
+    st.global.u64 [%a], %a;
+    ret;
+}
+"""
+    torch.zeros(1, device=GPU)
+    cuda = ctypes.CDLL("libcuda.so.1")
+    module, function = ctypes.c_void_p(), ctypes.c_void_p()
+    done = [cuda.cuModuleLoadData(ctypes.byref(module), code),
+            cuda.cuModuleGetFunction(ctypes.byref(function), module, b"stray"),
+            cuda.cuLaunchKernel(function, 1, 1, 1, 1, 1, 1, 0, None, None, None),
+            cuda.cuCtxSynchronize()]
+    print("loaded, found, launched, waited:", done, flush=True)
 
 
 def pageable():
@@ -293,16 +348,18 @@ def pageable():
 
 
 def sync():
-    size = 64 if SMALL else 2048
+    # Kernels of some 85 us: waiting for each leaves the GPU idle for a quarter of the time.
+    size = 64 if SMALL else 3072
     kind = torch.float32 if SMALL else torch.bfloat16
-    a, b = (torch.randn(size, size, device=GPU, dtype=kind) for _ in range(2))
+    weights = torch.randn(size, size, device=GPU, dtype=kind) / size ** 0.5
+    state = [torch.randn(size, size, device=GPU, dtype=kind) for _ in range(2)]
 
+    @torch.no_grad()
     def step(faulty):
-        y = a
-        for _ in range(10 if SMALL else 200):
-            y = (y @ b).mul_(0.02)
+        for i in range(10 if SMALL else 100):
+            torch.mm(state[i % 2], weights, out=state[1 - i % 2])
             if faulty:
-                y[0, 0].item()
+                state[1 - i % 2][0, 0].item()
         synchronize()
 
     return step
@@ -378,10 +435,11 @@ def smallkernels():
     return step
 
 
-# Steps a second, so that every recording stays small; 0 = as fast as it goes.
-RATES = {"contention": 10, "sync": 20, "recapture": 25, "smallkernels": 8, "allocator": 40}
+# Steps a second, so that every recording stays small; others run as fast as they go.
+RATES = {"contention": 10, "throttled": 10, "recapture": 25, "smallkernels": 8, "allocator": 40}
 NOTES = {
     "contention": "two busy loops share the one CPU of the launching thread",
+    "throttled": "the cgroup may use a tenth of a CPU",
     "dataloader": "each image costs its loader worker 4 ms of CPU",
     "pageable": "128 MiB a step are copied from pageable memory",
     "sync": "the host waits after every kernel",
@@ -392,68 +450,25 @@ NOTES = {
 
 
 def main():
-    p = argparse.ArgumentParser()
-    p.add_argument("name", choices=["training", "decode", "coldstart", *NOTES])
-    p.add_argument("--seconds", type=float, default=24)
-    p.add_argument("--log")
-    a = p.parse_args()
-    log = Log(a.name, a.log)
-    if a.name == "decode":
-        step = decode(log)
-    else:
-        step = globals()["training" if a.name == "coldstart" else a.name]()
+    a = stage.arguments(["training", "decode", "coldstart", "stray", *NOTES])
+    log = stage.Log(a.name, a.log)
+    if a.name == "stray":
+        start = time.monotonic_ns()
+        stray()
+        log.truth("cause", start, time.monotonic_ns(), "a kernel wrote where nothing is")
+        return
     if a.name == "coldstart":
+        step = training()
         for _ in range(3):
             step(False)
         synchronize()
         log.truth("cause", BORN_NS, time.monotonic_ns(),
                   "first calls of the process: contexts made, code loaded, memory first allocated")
     else:
-        began = time.monotonic()
-        for i in range(100):
-            step(False)
-            if i > 4 and time.monotonic() - began > 2:
-                break
+        step = decode(log) if a.name == "decode" else globals()[a.name]()
+        stage.warm_up(log, step, BORN_NS)
         synchronize()
-        log.truth("note", BORN_NS, time.monotonic_ns(), "warm-up, not part of the experiment")
-    has_fault = a.name in NOTES
-    period = 1 / RATES[a.name] if RATES.get(a.name) else 0
-    begin = time.monotonic_ns()
-    third = int(a.seconds * 1e9 / 3)
-    phases = [(False, begin), (True, begin + third), (False, begin + 2 * third)]
-    n, phase, phase_start, took = 0, 0, begin, []
-    summary = []
-
-    def close_phase(end):
-        faulty = phases[phase][0] and has_fault
-        took.sort()
-        note = NOTES[a.name] if faulty else "healthy"
-        log.truth("cause" if faulty else "healthy", phase_start, end, note)
-        summary.append({"phase": phase, "faulty": faulty, "steps": len(took),
-                        "p50_ms": took[len(took) // 2] / 1e6 if took else None,
-                        "max_ms": took[-1] / 1e6 if took else None})
-
-    due = time.monotonic()
-    while True:
-        now = time.monotonic_ns()
-        if now >= begin + 3 * third:
-            break
-        if phase < 2 and now >= phases[phase + 1][1]:
-            close_phase(now)
-            phase, phase_start, took = phase + 1, now, []
-        start = time.monotonic_ns()
-        step(phases[phase][0] and has_fault)
-        end = time.monotonic_ns()
-        took.append(end - start)
-        n += 1
-        if a.name != "decode":
-            log.span(start, end, step=n)
-        if period:
-            due = max(due + period, time.monotonic() - period)
-            time.sleep(max(0, due - time.monotonic()))
-    close_phase(time.monotonic_ns())
-    step(False)
-    print(json.dumps({"workload": a.name, "pid": os.getpid(), "phases": summary}), flush=True)
+    stage.perform(a, log, step, NOTES.get(a.name), RATES.get(a.name, 0), spans=a.name != "decode")
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ import tempfile
 import time
 
 import faults
+import stage
 import torch
 
 LAUNCHES = 1000
@@ -94,13 +95,23 @@ def main():
     p.add_argument("workload", choices=["launch", "training", "decode"])
     p.add_argument("--pairs", type=int, default=6)
     p.add_argument("--seconds", type=float, default=3)
+    p.add_argument("--hold", metavar="DIR", help="as of faults.py; the .go file may hold a number of "
+                   "seconds after which no further pair is begun")
     a = p.parse_args(argv)
     step = launch() if a.workload == "launch" else getattr(faults, a.workload)()
     window(step, 3)
+    end = None
+    name = f"overhead-{a.workload}"
+    if a.hold:
+        stage.mark(a.hold, name, "ready")
+        stage.wait_for(f"{a.hold}/{name}.go")
+        with open(f"{a.hold}/{name}.go") as f:
+            end = time.monotonic() + float(f.read())
+        window(step, 1)
     pairs, runs = [], []
     with tempfile.TemporaryDirectory() as scratch:
         for i in range(a.pairs):
-            pair = {}
+            begun, pair = time.monotonic(), {}
             for on in ((False, True) if i % 2 == 0 else (True, False)):
                 recorder = Recorder(a.recorder, extra, f"{scratch}/{i}.db") if on else None
                 n, took = window(step, a.seconds)
@@ -110,6 +121,8 @@ def main():
                     run["steps"] = n + 2
                     runs.append(run)
             pairs.append(pair)
+            if end and 2 * time.monotonic() - begun > end:
+                break
     slower = [p["on"] / p["off"] - 1 for p in pairs]
     report = {
         "workload": a.workload, "recorder_args": extra, "pairs": len(pairs),
@@ -126,6 +139,8 @@ def main():
         extra_ns = statistics.median((p["on"] - p["off"]) * 1e9 / LAUNCHES for p in pairs)
         report["extra_ns_per_launch"] = extra_ns
     print(json.dumps(report), flush=True)
+    if a.hold:
+        stage.mark(a.hold, name, "done")
 
 
 if __name__ == "__main__":
