@@ -309,7 +309,8 @@ CREATE TABLE xids (
   message   TEXT NOT NULL DEFAULT ''
 );
 
--- cpu.stat of the cgroups of the targets, once a second, cumulative as the kernel gives them.
+-- cpu.stat of the cgroups of the targets, once a second, cumulative as the kernel gives them. `usage_us`
+-- is 0 where version 1 counts CPU time in another hierarchy than the one that limits it.
 CREATE TABLE cgroup_cpu (
   timestamp     INTEGER NOT NULL,
   cgroup_path   TEXT NOT NULL,
