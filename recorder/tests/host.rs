@@ -292,16 +292,16 @@ fn segments_that_are_sent_again_are_recorded() {
     let s = standin("tcp", &[]);
     let (text, db) = s.record_command(&[], &["unshare", "-n", "python3", "-c", UNANSWERED].map(str::to_owned));
     let port = said(&text, "port");
-    let ports = port << 16 | 4242;
+    let ports = (port << 16) + 4242;
     let again = ints(
         &db,
         &format!("SELECT arg0 FROM events WHERE source=6 AND op=1 AND arg1={ports}"),
     );
     assert!(!again.is_empty(), "the first segment waits a second");
     // Both addresses as they stand on the wire, the own one above.
-    let address = |last: i64| 10 | 9 << 8 | last << 24;
+    let address = |last: i64| 10 + (9 << 8) + (last << 24);
     assert!(
-        again.iter().all(|r| r[0] == address(1) << 32 | address(2)),
+        again.iter().all(|r| r[0] == (address(1) << 32) + address(2)),
         "{again:x?}"
     );
 }

@@ -1064,7 +1064,9 @@ impl Writer {
     pub fn into_connection(mut self) -> Result<Connection, WriteError> {
         self.complete()?;
         // A file would be removed while it is in use: keep it, under its temporary name.
-        self.target.take().map(std::mem::forget);
+        if let Some(target) = self.target.take() {
+            std::mem::forget(target);
+        }
         Ok(self
             .conn
             .take()
