@@ -151,10 +151,11 @@ ready_by=$((SECONDS + 150))
 for name in "${names[@]}"; do
   await "$name" ready $((ready_by - SECONDS)) || say "$name is not ready: $(tail -c 300 "$work/$name.out")"
 done
+for name in "${overheads[@]}"; do await "overhead-$name" ready $((ready_by - SECONDS)); done
 say "all are warm"
 warm=$SECONDS
 [ -n "${COLD-1}" ] && record_cold
-until [ $((SECONDS - warm)) -ge $warm_after ]; do sleep 0.2; done
+until [ ${#names[@]} -eq 0 ] || [ $((SECONDS - warm)) -ge $warm_after ]; do sleep 0.2; done
 for name in "${names[@]}"; do
   if [ "$name" = contention ]; then
     "$python" "$faults" neighbours &
