@@ -191,6 +191,42 @@ fn indents_are_bounded_however_long_the_names_are() {
     assert!(text.len() < deep.len() + 40 * 200, "{} from {}", text.len(), deep.len());
 }
 
+#[test]
+fn large_and_deep_texts_are_formatted_within_bounds_or_left_alone() {
+    let lets = |n: usize| -> String {
+        (0..n)
+            .map(|i| format!("let a{i} = a + a"))
+            .collect::<Vec<_>>()
+            .join("\n")
+    };
+    for (text, right) in [
+        ("(".repeat(1 << 20), false),
+        ("\"".repeat(1 << 20), false),
+        ("#\n".repeat(50_000), true),
+        (format!("let a = {}b{}", "(".repeat(47), ")".repeat(47)), true),
+        (format!("let a = {}1", "-".repeat(47)), true),
+        (format!("when {} => A", vec!["a"; 6_000].join(" and ")), true),
+        (format!("set s = {{{}}}", vec!["1"; 9_000].join(",")), true),
+        (lets(3_000), true),
+        (
+            format!("when mem.oom => A {{ about \"{}\" }}", "word ".repeat(10_000)),
+            true,
+        ),
+        // Its indents would make it too large.
+        (
+            format!("when mem.oom => A {{ about \"{}\" }}", "word ".repeat(200_000)),
+            false,
+        ),
+    ] {
+        let formatted = format(&SourceFile::new("t", text));
+        assert_eq!(formatted.is_ok(), right);
+        match formatted {
+            Ok(text) => assert!(text.len() <= ingero::lang::limits::FILE_BYTES),
+            Err(problems) => assert!((1..=220).contains(&problems.len()), "{}", problems.len()),
+        }
+    }
+}
+
 /// Runs `ingero rules fmt` in a folder: standard output, standard error, exit code.
 fn run(dir: &Path, args: &[&str], input: &str) -> (String, String, i32) {
     let output = Command::cargo_bin("ingero")

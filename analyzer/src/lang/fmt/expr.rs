@@ -14,12 +14,12 @@ const BREAKING: &[&str] = &[
 /// Lines inside brackets begin below the bracket, as long as it stands left of this column.
 const DEEPEST: usize = 60;
 
-/// Whether the first operand of an expression is no deeper than what follows: `within` asks about all
-/// that stands before it, and a chain of operators reads from the left.
+/// Whether the first operand of an expression is no deeper than what follows: `within` and `lasting`
+/// ask about all that stands before them, and a chain of operators reads from the left.
 fn joins(e: &Expr, first: &Expr) -> bool {
     matches!(
         (&*e.kind, &*first.kind),
-        (ExprKind::Within(..), _) | (ExprKind::Arith(..), ExprKind::Arith(..))
+        (ExprKind::Within(..) | ExprKind::Lasting(..), _) | (ExprKind::Arith(..), ExprKind::Arith(..))
     )
 }
 
@@ -142,6 +142,8 @@ impl<'a> Layout<'a> {
             Kind::Punct(P::LBrace) => Sep::Space,
             Kind::Punct(_) if self.is_factor(i) => Sep::None,
             Kind::Punct(_) => Sep::Line,
+            // It belongs to the step before it, not to the chain.
+            Kind::Name(n) if &**n == "within" && matches!(&*e.kind, ExprKind::Then(..)) => Sep::Space,
             Kind::Name(n) if BREAKING.contains(&&**n) && !self.is_word(i - 1, "not") => Sep::Line,
             _ => Sep::Space,
         }
