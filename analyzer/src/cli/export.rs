@@ -50,8 +50,9 @@ enum Format {
 }
 
 const HELP: &str = "\
-The diagnoses go along: as a track with arrows from cause to symptom (Perfetto), as events of the
-spans they concern (OTLP), as the JSON report in the footer (Parquet, key `ingero.report`).
+The diagnoses go along: as a track, with arrows from cause to symptom
+(Perfetto), as events of the spans they concern (OTLP), as the JSON report in
+the footer (Parquet, key `ingero.report`).
 
 Examples:
   ingero export --format perfetto -o trace.pftrace trace.db

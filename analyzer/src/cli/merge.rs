@@ -27,12 +27,13 @@ pub(super) struct MergeArgs {
 }
 
 const HELP: &str = "\
-Everything is kept: events, aggregates, snapshots, annotations, losses, details. `ingero analyze` says
-of the merged file what it says of the traces together. Clocks are not adjusted.
+Everything is kept: events, aggregates, snapshots, annotations, losses and
+details. `ingero analyze` says of the merged file what it says of the
+traces together. Clocks are not adjusted.
 
 Examples:
   ingero merge a.db b.db -o all.db
-  ingero merge a/trace.db b/trace.db -o all.db --node-name a/trace.db=a --node-name b/trace.db=b";
+  ingero merge a.db b.db -o all.db --node-name b.db=worker-2";
 
 fn naming(text: &str) -> Result<(PathBuf, String), String> {
     match text.rsplit_once('=') {

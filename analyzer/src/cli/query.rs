@@ -49,26 +49,26 @@ enum Format {
 }
 
 const HELP: &str = "\
-Beside the tables of the file there are views of what the analyzer makes of them. Times are
-nanoseconds since 1970, durations nanoseconds:
-  ev         every event: event_row, node, pid, process, tid, thread, source, op, family,
-             start_ns, end_ns, dur_ns, bytes, direction, ret, stream, gpu, rank, cgroup,
-             first_use, nested, runnable_ns, …, and what was stored: arg0, arg1, stack_hash
-  offcpu     the stints off a CPU, with waited_for_cpu_ns, blocked_on_io, preempted_by
-  requests   from annotations: id, start_ns, first_token_ns, wait_ns, prompt_tokens, …
+Beside the tables of the file there are views of what the analyzer makes of
+them. Times are nanoseconds since 1970, durations nanoseconds:
+  ev         every event: event_row, node, pid, process, tid, thread, source,
+             op, family, start_ns, end_ns, dur_ns, bytes, direction, ret,
+             stream, gpu, rank, cgroup, first_use, nested, …, arg0, arg1
+  offcpu     stints off a CPU: waited_for_cpu_ns, blocked_on_io, preempted_by
+  requests   from annotations: id, start_ns, first_token_ns, wait_ns, …
   spans      annotated steps, programs, warm-up, XIDs
   processes, threads
-  diagnoses  what the rules found, with evidence and witnesses (joined by rank and part)
+  diagnoses  what the rules found; evidence and witnesses join by rank, part
   rules      what every rule came to
 
 Nothing but reading is possible, and neither the file nor its folder changes.
 
 Examples:
-  ingero query trace.db 'SELECT rank, severity, rule, process, message FROM diagnoses'
-  ingero query trace.db 'SELECT op, count(*), max(dur_ns) FROM ev GROUP BY op ORDER BY 3 DESC'
-  ingero query trace.db 'SELECT * FROM offcpu ORDER BY waited_for_cpu_ns DESC LIMIT 10'
-  ingero query --format csv --limit 0 trace.db 'SELECT id, wait_ns FROM requests' > waits.csv
-  ingero query trace.db 'SELECT w.rank, e.* FROM witnesses w JOIN ev e USING (event_row)'";
+  ingero query trace.db 'SELECT rank, severity, rule, message FROM diagnoses'
+  ingero query trace.db 'SELECT op, count(*), max(dur_ns) FROM ev GROUP BY op'
+  ingero query trace.db 'SELECT * FROM offcpu ORDER BY dur_ns DESC LIMIT 10'
+  ingero query --format csv trace.db 'SELECT id, wait_ns FROM requests'
+  ingero query trace.db 'SELECT * FROM witnesses JOIN ev USING (event_row)'";
 
 pub(super) fn run(args: &QueryArgs, console: &mut Console) -> Result<Outcome, Failure> {
     let mut session = Session::open(&args.trace)?;

@@ -2,7 +2,7 @@
 //!
 //! Nothing here judges: intervals, names and states are the reader's, diagnoses are the engine's.
 //! Everything is written as it is visited, so an export needs memory for the trace and one thread of
-//! it, not for the file it makes. Equal traces give equal bytes, Parquet's own header aside.
+//! it, not for the file it makes. Equal traces give equal bytes.
 
 mod layout;
 pub mod otlp;

@@ -186,6 +186,21 @@ fn diagnoses_are_events_of_their_processes() {
 }
 
 #[test]
+fn equal_traces_give_equal_bytes() {
+    let dir = tempfile::tempdir().unwrap();
+    let trace = dir.path().join("t.db");
+    scene(&trace);
+    for format in ["perfetto", "parquet", "otlp"] {
+        let outs = ["a", "b"].map(|name| dir.path().join(name));
+        for out in &outs {
+            export(format, &trace, out);
+        }
+        let [a, b] = outs.map(|out| fs::read(out).unwrap());
+        assert!(a == b && !a.is_empty(), "{format}");
+    }
+}
+
+#[test]
 fn an_export_that_fails_leaves_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let trace = dir.path().join("t.db");

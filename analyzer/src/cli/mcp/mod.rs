@@ -46,15 +46,16 @@ pub(super) struct McpArgs {
 }
 
 const HELP: &str = "\
-Tools: overview, diagnoses, diagnosis, per_process, timeline, rules_list, rule_explain, rule_check,
-rule_run, sql.
-Prompt: investigate. Resources: the rule packs and the report.
+Tools: overview, diagnoses, diagnosis, per_process, timeline, rules_list,
+rule_explain, rule_check, rule_run, sql. Prompt: investigate. Resources: the
+rule packs and the report.
 
-Texts out of a trace are marked as data, control characters in them are shown, and long ones are cut.
+Texts out of a trace are marked as data, control characters in them are shown,
+and long ones are cut.
 
 Examples:
-  ingero mcp trace.db                          # as a client's configuration starts it
-  ingero mcp --http 127.0.0.1:8765 trace.db    # prints the address and the token on standard error";
+  ingero mcp trace.db                        # as an assistant starts it
+  ingero mcp --http 127.0.0.1:8765 trace.db  # prints address and token";
 
 pub(super) fn run(args: &McpArgs, console: &mut Console) -> Result<Outcome, Failure> {
     if let Some(address) = args.http.filter(|a| !a.ip().is_loopback()) {
