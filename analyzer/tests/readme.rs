@@ -38,6 +38,21 @@ fn the_first_command_prints_what_is_shown() {
 }
 
 #[test]
+fn the_processes_are_those_that_are_shown() {
+    let args = [
+        "explain",
+        "--per-process",
+        "--top",
+        "1",
+        "investigations/hol-blocking/trace.db",
+    ];
+    assert!(readme().contains(&format!("$ ingero {}\n", args.join(" "))));
+    let out = ingero().args(args).assert().success().get_output().stdout.clone();
+    let out = String::from_utf8(out).unwrap();
+    assert!(readme().contains(out.trim_end()), "the README should show:\n{out}");
+}
+
+#[test]
 fn the_rule_of_the_tutorial_passes_its_own_test() {
     let text = readme();
     let rule = text

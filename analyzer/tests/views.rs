@@ -1,12 +1,20 @@
 //! What people and their tools look at: `explain`, the formats for CI, the page, the demo.
-#![allow(clippy::unwrap_used, reason = "tests may unwrap")]
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests may unwrap and print")]
 
 mod report_model;
 
+#[path = "views/browser.rs"]
+mod browser;
 #[path = "views/ci.rs"]
 mod ci;
+#[path = "views/demo.rs"]
+mod demo;
 #[path = "views/explain.rs"]
 mod explain;
+#[path = "views/gates.rs"]
+mod gates;
+#[path = "views/page.rs"]
+mod page;
 
 use std::path::{Path, PathBuf};
 

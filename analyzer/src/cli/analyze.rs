@@ -15,9 +15,10 @@ use super::failure::Failure;
 use super::time::Instant;
 use super::{Outcome, sources};
 use crate::diagnosis::{Analysis, Severity, Status};
-use crate::report::{Problem, ProblemKind, Report, github, json, junit, markdown, ndjson, sarif, table};
+use crate::report::{Problem, ProblemKind, Report, github, html, json, junit, markdown, ndjson, sarif, table};
+use crate::trace::catalogue::{Op, Source};
 use crate::unit::Interval;
-use crate::view::ProcessProfile;
+use crate::view::{Drawing, ProcessProfile};
 
 /// Reading for longer than this shows how far it is.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -32,7 +33,11 @@ pub(super) fn run(args: &AnalyzeArgs, console: &mut Console) -> Result<Outcome, 
         threads: args.threads,
         progress: console.watched() && !args.quiet,
     };
-    let judged = judge(&rules, &request, console)?;
+    let extras = Extras {
+        drawn: (args.format == Format::Html).then_some(args.top),
+        ..Extras::default()
+    };
+    let judged = judge_with(&rules, &request, extras, console)?;
     let text = render(args, &judged, console);
     deliver(args.output.as_deref(), &text, console)?;
     Ok(judged.outcome(args.fail_on, args.strict))
@@ -61,6 +66,7 @@ fn render(args: &AnalyzeArgs, judged: &Judged, console: &Console) -> String {
         Format::Json => json::render(&report),
         Format::Ndjson => ndjson::render(&report),
         Format::Markdown => markdown::render(&report, args.top),
+        Format::Html => html::render(&report, &judged.drawing, args.top),
         Format::Sarif => sarif::render(&report),
         Format::Junit => junit::render(&report, args.fail_on.unwrap_or(Severity::Low)),
         Format::Github => github::render(&report),
@@ -84,6 +90,8 @@ pub(super) struct Judged {
     pub(super) window: Option<Interval>,
     /// What every process did, where that was asked for.
     pub(super) profiles: Vec<ProcessProfile>,
+    /// The first findings and the coverage, where that was asked for.
+    pub(super) drawing: Drawing,
 }
 
 impl Judged {
@@ -120,6 +128,23 @@ impl Judged {
 pub(super) struct Extras {
     /// Profiles of all processes.
     pub(super) profiles: bool,
+    /// Pictures of so many primary findings.
+    pub(super) drawn: Option<usize>,
+}
+
+impl Extras {
+    /// Operations that these look at, whatever the rules need.
+    fn ops(self) -> Vec<Op> {
+        let drawn = |o: &Op| {
+            matches!(
+                o.def().source,
+                Source::Request | Source::Io | Source::Graph | Source::Nccl
+            )
+        };
+        Op::all()
+            .filter(|o| self.profiles || (self.drawn.is_some() && drawn(o)))
+            .collect()
+    }
 }
 
 /// Compiles the rules asked for and shows every error in them. Rules without errors still run; a
@@ -177,7 +202,7 @@ pub(super) fn judge_with(
     let tell = |done, all| progress.tell(done, all);
     let read = ReadRequest {
         program: &rules.program,
-        all_ops: extras.profiles,
+        also: extras.ops(),
         from: request.from,
         to: request.to,
         threads: request.threads,
@@ -197,8 +222,16 @@ pub(super) fn judge_with(
         });
     }
     let trace = trace.ok_or(Failure::NoTrace)?;
+    let (analysis, drawing) = match extras.drawn {
+        Some(top) => engine::analyze_and_draw(&rules.program, &trace, request.pid, request.threads, top),
+        None => (
+            engine::analyze(&rules.program, &trace, request.pid, request.threads),
+            Drawing::default(),
+        ),
+    };
     Ok(Judged {
-        analysis: engine::analyze(&rules.program, &trace, request.pid, request.threads),
+        analysis,
+        drawing,
         window: engine::window(&trace, &read),
         profiles: if extras.profiles {
             engine::profile(&trace, request.pid, request.threads)
@@ -338,6 +371,7 @@ mod tests {
             problems: Vec::new(),
             window: None,
             profiles: Vec::new(),
+            drawing: Drawing::default(),
         }
     }
 

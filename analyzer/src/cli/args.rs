@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
+use super::demo::DemoArgs;
 use super::explain::ExplainArgs;
 use super::rules::RulesCommand;
 use super::time::TimeArgs;
@@ -62,6 +63,8 @@ pub(super) enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARG")]
         args: Vec<OsString>,
     },
+    /// Simulate an incident and tell what happened
+    Demo(DemoArgs),
     /// Write a labelled trace of a known case
     Simulate(SimulateArgs),
     /// Cut a part out of a trace
@@ -110,7 +113,7 @@ pub(super) struct AnalyzeArgs {
     /// Exit with 3 if a rule could not be judged
     #[arg(long)]
     pub(super) strict: bool,
-    /// Findings to show in full in a table or Markdown; JSON always holds all
+    /// Findings to show in full in a table, Markdown or HTML; JSON always holds all
     #[arg(long, value_name = "N", default_value_t = 5)]
     pub(super) top: usize,
     /// Judge this process only
@@ -136,6 +139,7 @@ the start of the trace, -10s from its end. Durations: 250ms, 5s, 1m30s, 2h.
 Examples:
   ingero analyze trace.db
   ingero analyze --rules vllm --last 5m trace.db
+  ingero analyze --format html --output report.html trace.db
   ingero analyze --format json --fail-on high --output report.json traces/";
 
 /// Which rules.
@@ -160,6 +164,8 @@ pub(super) enum Format {
     Ndjson,
     /// Markdown, for issues and chats
     Markdown,
+    /// One page that needs no network, with timelines and histograms
+    Html,
     /// SARIF 2.1.0, for code scanning
     Sarif,
     /// JUnit XML: a test case for each rule

@@ -22,7 +22,7 @@ use crate::trace::query::{QueryError, Session};
 use crate::trace::writer::Merged;
 use crate::trace::{self, Edge, ReadOptions, Trace, TraceError, WindowSpec};
 use crate::unit::Interval;
-use crate::view::ProcessProfile;
+use crate::view::{Drawing, ProcessProfile};
 
 /// Compiled rules and what is wrong with their texts.
 #[derive(Debug, Default)]
@@ -102,8 +102,8 @@ pub(super) fn format(source: &SourceFile, look: Look) -> Result<String, Vec<Stri
 pub(super) struct ReadRequest<'a> {
     /// The rules that will run.
     pub(super) program: &'a Program,
-    /// Also every operation that no rule needs.
-    pub(super) all_ops: bool,
+    /// Operations to read that no rule need name.
+    pub(super) also: Vec<Op>,
     /// From here on.
     pub(super) from: Option<Instant>,
     /// Up to here.
@@ -128,9 +128,7 @@ pub(super) struct TraceProblem {
 /// Reads traces; those that cannot be read do not stop the others.
 pub(super) fn read(paths: &[PathBuf], request: &ReadRequest<'_>) -> (Option<Trace>, Vec<TraceProblem>) {
     let mut needs = plan::needs(request.program);
-    if request.all_ops {
-        Op::all().for_each(|o| needs.add(o));
-    }
+    request.also.iter().for_each(|o| needs.add(*o));
     let options = ReadOptions {
         needs,
         window: window_spec(request.from, request.to),
@@ -182,6 +180,18 @@ fn problem(error: &TraceError) -> TraceProblem {
 /// Judges a trace on that many threads, 0 being one for each core.
 pub(super) fn analyze(program: &Program, trace: &Trace, pid: Option<i64>, threads: usize) -> Analysis {
     on_threads(threads, || eval::analyze(program, trace, eval::Options { pid }))
+}
+
+/// Judges a trace, and draws the `top` first primary findings.
+pub(super) fn analyze_and_draw(
+    program: &Program,
+    trace: &Trace,
+    pid: Option<i64>,
+    threads: usize,
+    top: usize,
+) -> (Analysis, Drawing) {
+    let options = eval::Options { pid };
+    on_threads(threads, || eval::analyze_and_draw(program, trace, options, top))
 }
 
 /// What every process did.

@@ -78,6 +78,7 @@ pub(super) fn run(args: &ExplainArgs, console: &mut Console) -> Result<Outcome, 
     };
     let extras = Extras {
         profiles: args.per_process,
+        ..Extras::default()
     };
     let judged = analyze::judge_with(&rules, &request, extras, console)?;
     if let (Some(pid), true, true) = (args.pid, args.per_process, judged.profiles.is_empty()) {

@@ -8,6 +8,7 @@ mod analyze;
 mod args;
 mod builtin;
 mod console;
+mod demo;
 mod docs;
 mod engine;
 mod explain;
@@ -106,6 +107,7 @@ fn dispatch(cli: &Cli, console: &mut Console) -> Result<Outcome, Failure> {
         Command::Analyze(args) => analyze::run(args, console),
         Command::Explain(args) => explain::run(args, console),
         Command::Rules { command } => rules::run(command, console),
+        Command::Demo(args) => demo::run(args, console),
         Command::Simulate(args) => simulate::run(args, console),
         Command::Slice(args) => slice::run(args, console),
         Command::Golden { command } => match command {

@@ -15,6 +15,8 @@ use crate::trace::{Lane, NodeIdx, ThreadIdx};
 use crate::unit::{Dim, Interval, MS, show_dur};
 use crate::view::{Bar, BarKind, Bin, Coverage, Drawing, Histogram, Join, Picture, Track};
 
+/// Diagnoses drawn at most.
+const PICTURES: usize = 40;
 /// Slices of a track.
 const SLICES: usize = 240;
 /// Events of a track that are drawn by themselves.
@@ -28,11 +30,14 @@ const JOINS: usize = 12;
 /// Stretches of loss marked.
 const LOSSES: usize = 200;
 
-/// Draws the first diagnoses and the coverage of every node.
-pub(super) fn draw(engine: &Engine<'_>, analysis: &Analysis, most: usize) -> Drawing {
-    let pictures = analysis.diagnoses.iter().take(most).enumerate();
+/// Draws the first primary diagnoses with what they explain, and the coverage of every node.
+pub(super) fn draw(engine: &Engine<'_>, analysis: &Analysis, top: usize) -> Drawing {
+    let all = &analysis.diagnoses;
+    let primaries = all.iter().enumerate().filter(|(_, d)| d.explained_by.is_none());
+    // What a primary explains follows it directly.
+    let end = primaries.map(|(i, _)| i).nth(top).unwrap_or(all.len()).min(PICTURES);
     Drawing {
-        pictures: pictures.map(|(i, d)| engine.picture(i, d)).collect(),
+        pictures: (0..end).map(|i| engine.picture(i, &all[i])).collect(),
         coverage: engine.coverage(),
     }
 }
@@ -319,7 +324,7 @@ impl<'t> Engine<'t> {
         Some(Histogram {
             what: match key.op() {
                 Some(op) => op.def().name.to_owned(),
-                None => words_of_sel(sel),
+                None => family_of(sel).unwrap_or_else(|| words_of_sel(sel)),
             },
             bins: bins.collect(),
             events,
@@ -373,6 +378,15 @@ fn is_bound(f: &Filter) -> bool {
         Filter::All(l) | Filter::Any(l) => l.iter().any(is_bound),
         _ => false,
     }
+}
+
+/// `gpu.launch`, where the operations are those of one family.
+fn family_of(sel: &Selector) -> Option<String> {
+    let Base::Ops(ops) = &sel.base else { return None };
+    let families = ops.first()?.def().families;
+    let is_all = |f: &&&str| Op::family(sel.source, f) == *ops;
+    let family = families.iter().find(is_all)?;
+    Some(format!("{}.{family}", sel.source.name()))
 }
 
 /// Positions of the events that reach into a window.
@@ -461,6 +475,8 @@ fn proof(d: &Diagnosis, window: Interval) -> Track {
             seen.push(w);
         }
     }
+    let all = seen.clone();
+    seen.retain(|w| !is_told_by_its_part(w, &all));
     seen.sort_by_key(|w| (w.when, w.tid));
     let kind = |w: &Witness| match (w.op.as_str(), w.layer) {
         ("runq", _) => BarKind::RunQueue,
@@ -498,12 +514,21 @@ fn proof(d: &Diagnosis, window: Interval) -> Track {
     }
 }
 
+/// Whether an off-CPU stint is also there as what it was from end to end: then that says it all.
+fn is_told_by_its_part(w: &Witness, all: &[&Witness]) -> bool {
+    let part = |p: &&&Witness| matches!(p.op.as_str(), "runq" | "sleep" | "io_wait");
+    let same = |p: &&Witness| p.when == w.when && p.tid == w.tid;
+    w.op == "off_cpu" && all.iter().filter(part).any(same)
+}
+
 /// Witnesses of one conjunct that overlap on one thread, one on the host and one not.
 fn joins(d: &Diagnosis) -> Vec<Join> {
     let host = |w: &Witness| matches!(w.layer, "HOST" | "IO" | "NET");
+    let all: Vec<&Witness> = d.evidence.iter().flat_map(|e| &e.witnesses).collect();
     let mut out: Vec<Join> = Vec::new();
     for e in &d.evidence {
-        for cause in e.witnesses.iter().filter(|w| host(w)) {
+        let causes = e.witnesses.iter().filter(|w| host(w) && !is_told_by_its_part(w, &all));
+        for cause in causes {
             for symptom in e.witnesses.iter().filter(|w| !host(w)) {
                 let common = cause.when.overlap(symptom.when);
                 if common == 0 || cause.tid.is_none() || cause.tid != symptom.tid {

@@ -87,13 +87,13 @@ pub fn analyze(program: &Program, trace: &Trace, options: Options) -> Analysis {
     engine.judge_all()
 }
 
-/// As [`analyze`], and draws the first `most` diagnoses and what the trace covers.
-pub fn analyze_and_draw(program: &Program, trace: &Trace, options: Options, most: usize) -> (Analysis, Drawing) {
+/// As [`analyze`], and draws the `top` first primary diagnoses and what the trace covers.
+pub fn analyze_and_draw(program: &Program, trace: &Trace, options: Options, top: usize) -> (Analysis, Drawing) {
     let selectors = selectors(program);
     let prepared = Prepared::new(trace, &selectors);
     let mut engine = Engine::new(program, trace, &prepared, options.pid);
     let analysis = engine.judge_all();
-    let drawing = draw::draw(&engine, &analysis, most);
+    let drawing = draw::draw(&engine, &analysis, top);
     (analysis, drawing)
 }
 

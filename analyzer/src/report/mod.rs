@@ -5,6 +5,7 @@
 pub mod explain;
 pub mod facts;
 pub mod github;
+pub mod html;
 pub mod json;
 pub mod junit;
 pub mod markdown;

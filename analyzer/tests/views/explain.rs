@@ -14,7 +14,6 @@ use unicode_width::UnicodeWidthStr;
 use crate::{ingero, report, report_model, root, stdout};
 
 const HOL: &str = "investigations/hol-blocking/trace.db";
-const CONTENTION: &str = "investigations/contention/trace.db";
 
 #[test]
 fn an_incident_at_80_columns() {
@@ -28,7 +27,7 @@ fn an_incident_at_160_columns() {
 
 #[test]
 fn processes_at_80_columns() {
-    let args = ["explain", CONTENTION, "--per-process", "--top", "2"];
+    let args = ["explain", HOL, "--per-process", "--top", "2"];
     insta::assert_snapshot!(stdout(&mut ingero(&args)));
 }
 
@@ -36,8 +35,8 @@ fn processes_at_80_columns() {
 fn a_locale_without_utf8_gets_ascii() {
     for args in [
         &["explain", HOL][..],
-        &["explain", CONTENTION, "--per-process"],
-        &["explain", CONTENTION, "--chains"],
+        &["explain", HOL, "--per-process"],
+        &["explain", HOL, "--chains"],
         &["analyze", HOL],
     ] {
         let out = stdout(ingero(args).env("LC_ALL", "C"));
@@ -64,31 +63,21 @@ fn percentile(sorted: &[i64], percent: usize) -> i64 {
 
 #[test]
 fn numbers_per_process_are_those_of_sql() {
-    let out = stdout(&mut ingero(&[
-        "explain",
-        CONTENTION,
-        "--per-process",
-        "--format",
-        "json",
-    ]));
+    let out = stdout(&mut ingero(&["explain", HOL, "--per-process", "--format", "json"]));
     let report: Value = serde_json::from_str(&out).unwrap();
     let processes = report["processes"].as_array().unwrap();
-    let engine = processes
-        .iter()
-        .find(|p| p["pid"] == 476 && p["uses_gpu"] == true)
-        .unwrap();
-    let conn =
-        Connection::open_with_flags(root().join(CONTENTION), rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+    let engine = processes.iter().find(|p| p["pid"] == 4211).unwrap();
+    let conn = Connection::open_with_flags(root().join(HOL), rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
     let durations = |source: i64, op: i64| -> Vec<i64> {
-        let sql = "SELECT duration FROM events WHERE pid = 476 AND source = ?1 AND op = ?2 ORDER BY duration";
+        let sql = "SELECT duration FROM events WHERE pid = 4211 AND source = ?1 AND op = ?2 ORDER BY duration";
         let mut statement = conn.prepare(sql).unwrap();
         let rows = statement.query_map([source, op], |r| r.get(0)).unwrap();
         rows.map(Result::unwrap).collect()
     };
     for (source, op, name) in [
         (1, 3, "cudaLaunchKernel"),
-        (1, 5, "cudaStreamSync"),
-        (4, 101, "cuLaunchKernelEx"),
+        (1, 7, "cudaMemcpyAsync"),
+        (1, 103, "cudaEventSynchronize"),
     ] {
         let all = durations(source, op);
         let told = engine["ops"]
@@ -109,24 +98,14 @@ fn numbers_per_process_are_those_of_sql() {
         .as_array()
         .unwrap()
         .iter()
-        .find(|t| t["tid"] == 476)
+        .find(|t| t["tid"] == 4211)
         .unwrap();
     let off_cpu = &main["off_cpu"];
     let parts = ["run_queue_ns", "sleep_ns", "io_wait_ns", "unknown_ns"].map(|p| off_cpu[p].as_i64().unwrap());
     assert_eq!(parts.iter().sum::<i64>(), off_cpu["total_ns"].as_i64().unwrap());
-    // One more row of this thread is of the program before it, the shell that became Python.
-    let before = processes
-        .iter()
-        .find(|p| p["pid"] == 476 && p["uses_gpu"] == false)
-        .unwrap();
-    let switches = |p: &Value| -> i64 {
-        let threads = p["threads"].as_array().unwrap().iter();
-        let main = threads.filter(|t| t["tid"] == 476);
-        main.filter_map(|t| t["off_cpu"]["switches"].as_i64()).sum()
-    };
-    let sql = "SELECT count(*) FROM events WHERE tid = 476 AND source = 3 AND op = 1";
+    let sql = "SELECT count(*) FROM events WHERE tid = 4211 AND source = 3 AND op = 1";
     let rows: i64 = conn.query_row(sql, [], |r| r.get(0)).unwrap();
-    assert_eq!(switches(engine) + switches(before), rows);
+    assert_eq!(off_cpu["switches"], rows);
 }
 
 /// 100 launches of 10 to 109 µs, of which those of 60 µs and more are rows, and the profile of it.
