@@ -98,7 +98,7 @@ struct Plan {
     snapshots: Vec<SnapshotRow>,
     annotations: Vec<Labelled>,
     xids: Vec<(i64, String, i64, String)>,
-    losses: Vec<(i64, String, i64)>,
+    losses: Vec<(i64, String, i64, &'static str)>,
     probes: Vec<(String, String)>,
     /// Names of processes.
     names: BTreeMap<i64, String>,
@@ -547,7 +547,9 @@ impl Plan {
                     );
                 };
                 let count = f.number("count")?.unwrap_or(1);
-                self.losses.push((at, sources[i].to_owned(), count));
+                let reasons = ["ring_full", "queue_full", "recursion"];
+                let reason = reasons[f.word("reason", &reasons)?.unwrap_or(0)];
+                self.losses.push((at, sources[i].to_owned(), count, reason));
             }
             "selected" => self.selected = Some(f.number("not_stored")?.unwrap_or(NOT_STORED)),
             "late" => self.late = true,
@@ -647,13 +649,13 @@ impl Plan {
         for (at, device, xid, message) in &self.xids {
             writer.xid(*at, device, *xid, message)?;
         }
-        for (at, source, lost) in &self.losses {
+        for (at, source, lost, reason) in &self.losses {
             writer.loss(&Lost {
                 source,
                 cpu: -1,
                 at: *at,
                 lost: *lost,
-                reason: "ring_full",
+                reason,
             })?;
         }
         for (source, status) in &self.probes {

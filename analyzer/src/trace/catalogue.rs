@@ -306,6 +306,11 @@ pub const OPS: &[OpDef] = &[
     ),
     derived(
         S::Process,
+        "child_working",
+        "time in which the main thread of a child process was not asleep (on a CPU, waiting for one, or for a device), owned by the parent's main thread",
+    ),
+    derived(
+        S::Process,
         "warmup",
         "from the first CUDA call of a process to its steady state (or the end of the trace)",
     ),

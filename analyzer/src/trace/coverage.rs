@@ -15,7 +15,11 @@ pub fn rows(trace: &Trace, thread: ThreadIdx, op: Op) -> Rows {
     let node = trace.node(process.node);
     let d = op.def();
     if d.anchor == Anchor::Derived {
-        return derived(node, op);
+        return if d.name == "child_working" {
+            children(trace, t.process)
+        } else {
+            derived(node, op)
+        };
     }
     if d.source == Source::Sched && d.op_id == 1 {
         return t.sched.clone();
@@ -24,13 +28,13 @@ pub fn rows(trace: &Trace, thread: ThreadIdx, op: Op) -> Rows {
         return Rows::Unobserved;
     }
     match &node.stored {
-        Stored::Everything => without_losses(node, d.source),
+        Stored::Everything => without_losses(node, op),
         Stored::Thresholds(list) => match list.iter().find(|t| t.0 == op) {
             Some(&(_, least, _)) => Rows::AtLeast(least),
-            None => without_losses(node, d.source),
+            None => without_losses(node, op),
         },
         Stored::Selected(windows) => {
-            if always_stored(op) && !cut_short(trace, t.process, op) {
+            if always_stored(op) && !(has_stack(op) && cut_short(trace, t.process, op)) {
                 Rows::Complete
             } else if d.source == Source::Io && windows.is_empty() {
                 Rows::AtLeast(10 * MS)
@@ -69,10 +73,17 @@ pub(crate) fn always_stored(op: Op) -> bool {
     )
 }
 
-/// Whether aggregates prove that rows of an always-stored op are missing: a stack that already has
-/// a hundred rows gets no more, even of these.
+/// Calls come with a stack; what the host kernel reports does not.
+fn has_stack(op: Op) -> bool {
+    matches!(op.def().source, Source::Cuda | Source::Driver)
+}
+
+/// Whether rows of an always-stored op may be missing: a stack that already has a hundred rows gets no
+/// more, even of these. Only aggregates can tell that none was cut.
 fn cut_short(trace: &Trace, process: ProcIdx, op: Op) -> bool {
-    counted(trace, process, op).is_some_and(|c| c.minutes.iter().any(|b| b.reliable && b.count > b.rows))
+    let counts = &trace.node(trace.process(process).node).counted;
+    counts.is_empty()
+        || counted(trace, process, op).is_some_and(|c| c.minutes.iter().any(|b| b.reliable && b.count > b.rows))
 }
 
 /// Whether the node was watched for this op at all.
@@ -110,13 +121,37 @@ fn derived(node: &Node, op: Op) -> Rows {
     if there { Rows::Complete } else { Rows::Unobserved }
 }
 
-/// Complete, but for the seconds in which events of the source were lost.
-fn without_losses(node: &Node, source: Source) -> Rows {
+/// What the children of a process do is known where the run states of all their main threads are.
+fn children(trace: &Trace, parent: ProcIdx) -> Rows {
+    let node = trace.node(trace.process(parent).node);
+    if !attached(node, Source::Process) || !node.run_state {
+        return Rows::Unobserved;
+    }
+    let of_parent = trace.processes.iter().filter(|p| p.parent == Some(parent));
+    let mut out = Rows::Complete;
+    for child in of_parent {
+        let main = child
+            .threads
+            .iter()
+            .map(|t| trace.thread(*t))
+            .find(|t| t.tid == child.pid);
+        match main.map_or(&Rows::Unobserved, |t| &t.sched) {
+            Rows::Complete => {}
+            Rows::Unobserved | Rows::AtLeast(_) => return Rows::Unobserved,
+            // A child that was found late: what it did before that is not known.
+            Rows::Windows(_) => out = Rows::Windows(Vec::new()),
+        }
+    }
+    out
+}
+
+/// Complete, but for the seconds in which events of the operation were lost.
+fn without_losses(node: &Node, op: Op) -> Rows {
     let lossy: Vec<Interval> = node
         .losses
         .iter()
         .flatten()
-        .filter(|l| l.source == source.name())
+        .filter(|l| l.concerns(op))
         .map(|l| l.when)
         .collect();
     match (lossy.is_empty(), node.observed) {
@@ -143,7 +178,7 @@ pub(crate) fn sched(node: &Node, first: Option<i64>, gpu_main: bool, traced: Opt
         Stored::Everything | Stored::Thresholds(_) => match (traced, node.observed) {
             // It was found late: before its first stint nothing is known.
             (Some(false), Some(all)) => Rows::Windows(vec![Interval::new(first, all.end)]),
-            _ => without_losses(node, Source::Sched),
+            _ => without_losses(node, switch),
         },
         Stored::Selected(_) if gpu_main => Rows::Complete,
         Stored::Selected(windows) => Rows::Windows(windows.clone()),

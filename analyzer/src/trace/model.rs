@@ -218,6 +218,22 @@ pub struct Loss {
     pub reason: String,
 }
 
+impl Loss {
+    /// Whether only pages are missing: the page counter skips an allocation that interrupts it. Nothing
+    /// of another operation was lost then, although the area `mem` holds others too.
+    pub fn is_of_pages(&self) -> bool {
+        self.source == "mem" && self.reason == "recursion" || self.source == "page_alloc"
+    }
+
+    /// Whether events of the operation may be among those lost.
+    pub fn concerns(&self, op: Op) -> bool {
+        if self.is_of_pages() {
+            return op.is("page_alloc");
+        }
+        self.source == op.def().source.name()
+    }
+}
+
 /// One life of a process id on a node.
 #[derive(Debug, Clone)]
 pub struct Process {
@@ -282,9 +298,10 @@ pub mod preemptor {
 
 /// Bits of [`Lane::flags`].
 pub mod flag {
-    /// First launch of that kernel in that process' life, as far as the rows show. Exact where the
-    /// rows of the process are complete from its first CUDA call on.
+    /// First launch of that kernel in that process' life to return, as far as the rows show.
     pub const FIRST_USE: u8 = 1;
+    /// Beside [`FIRST_USE`]: an earlier launch of the kernel may have happened and be no row.
+    pub const FIRST_UNSURE: u8 = 4;
     /// A driver or graph call that lies inside a runtime call of the same thread.
     pub const NESTED: u8 = 2;
 }

@@ -76,8 +76,9 @@ fn mark_nested(lanes: &[Calls<'_>], out: &mut [Vec<u8>]) {
     }
 }
 
-/// The first row of each kernel in the process, in the runtime's rows and in the driver's apart:
-/// the two know a kernel by different numbers.
+/// The first launch of each kernel in the process to return, in the runtime's rows and in the driver's
+/// apart: the two know a kernel by different numbers. To return, not to begin: that is the order in which
+/// recorders see calls, so what they kept up to a time is all there was.
 fn mark_first_uses(lanes: &[Calls<'_>], out: &mut [Vec<u8>]) {
     let mut first: FxHashMap<(Source, i64), (i64, u32, usize, usize)> = FxHashMap::default();
     for (n, lane) in lanes.iter().enumerate() {
@@ -92,7 +93,7 @@ fn mark_first_uses(lanes: &[Calls<'_>], out: &mut [Vec<u8>]) {
                 continue;
             }
             before = kernel;
-            let here = (lane.start[i], lane.row[i], n, i);
+            let here = (lane.end(i), lane.row[i], n, i);
             let known = first.entry((source, kernel)).or_insert(here);
             *known = (*known).min(here);
         }
@@ -100,5 +101,15 @@ fn mark_first_uses(lanes: &[Calls<'_>], out: &mut [Vec<u8>]) {
     // Bits are set, so the order of the map does not matter.
     for (_, _, n, i) in first.into_values() {
         set(&mut out[n], lanes[n].start.len(), i, flag::FIRST_USE);
+    }
+}
+
+/// Marks first uses of a launch lane that end after `sure_until`: an earlier launch of the same kernel may
+/// be no row.
+pub(crate) fn mark_unsure(flags: &mut [u8], start: &[i64], dur: &[i64], sure_until: i64) {
+    for (i, f) in flags.iter_mut().enumerate() {
+        if *f & flag::FIRST_USE != 0 && start[i].saturating_add(dur[i]) > sure_until {
+            *f |= flag::FIRST_UNSURE;
+        }
     }
 }

@@ -47,9 +47,13 @@ pub(crate) struct Counts {
     pub(crate) overwritten: u64,
 }
 
-/// Joins aggregates and rows. `kept_from` is the time of the first row of a trimmed file: buckets
-/// that begin before it say nothing of lost rows.
-pub(crate) fn join(aggregates: &Aggregates, rows: &BTreeMap<(i64, Op), Tallies>, kept_from: Option<i64>) -> Counts {
+/// Joins aggregates and rows. `kept_from` is the time and the number (from 1) of the first row of a
+/// trimmed file: a bucket that begins before it also counts rows that are not expected.
+pub(crate) fn join(
+    aggregates: &Aggregates,
+    rows: &BTreeMap<(i64, Op), Tallies>,
+    kept_from: Option<(i64, u64)>,
+) -> Counts {
     let mut out = Counts::default();
     if aggregates.is_empty() {
         return out;
@@ -58,6 +62,7 @@ pub(crate) fn join(aggregates: &Aggregates, rows: &BTreeMap<(i64, Op), Tallies>,
     let has_fives = aggregates.values().any(|a| !a[1].is_empty());
     let keys: std::collections::BTreeSet<(i64, Op)> = aggregates.keys().chain(rows.keys()).copied().collect();
     let (none, empty) = (Tallies::new(), [Vec::new(), Vec::new()]);
+    let mut gone = 0;
     for (pid, op) in keys {
         let tallies = rows.get(&(pid, op)).unwrap_or(&none);
         let stored = aggregates.get(&(pid, op)).unwrap_or(&empty);
@@ -71,8 +76,11 @@ pub(crate) fn join(aggregates: &Aggregates, rows: &BTreeMap<(i64, Op), Tallies>,
         let minutes = buckets(op, &stored[0], &minutes_rows, BUCKET_LEN[0], true);
         let fives = buckets(op, &stored[1], tallies, BUCKET_LEN[1], false);
         for b in &minutes {
-            if b.stored > b.rows && kept_from.is_none_or(|from| b.start >= from) {
-                out.rows_missing += b.stored - b.rows;
+            if b.stored > b.rows {
+                gone += b.stored - b.rows;
+                if kept_from.is_none_or(|from| b.start >= from.0) {
+                    out.rows_missing += b.stored - b.rows;
+                }
             }
             // Page allocations and polling calls never become rows anywhere: that is no selection.
             if !op.is("page_alloc") && !op.is("query") {
@@ -88,6 +96,9 @@ pub(crate) fn join(aggregates: &Aggregates, rows: &BTreeMap<(i64, Op), Tallies>,
             fives: if has_fives { fives } else { Vec::new() },
         });
     }
+    // Of all that is gone, those before the first row are accounted for.
+    let before = kept_from.map_or(0, |(_, number)| number.saturating_sub(1));
+    out.rows_missing = out.rows_missing.max(gone.saturating_sub(before));
     out
 }
 

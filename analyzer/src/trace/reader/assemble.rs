@@ -16,7 +16,7 @@ use crate::trace::derive::life::{self, GpuLife};
 use crate::trace::derive::{counts, programs, requests};
 use crate::trace::identity::{At, Evidence, Identity, known};
 use crate::trace::model::{
-    Counted, Lane, Loss, Node, NodeIdx, ProcIdx, Process, Rows, Snapshot, Stored, Thread, ThreadIdx, Trace,
+    Bucket, Counted, Lane, Loss, Node, NodeIdx, ProcIdx, Process, Rows, Snapshot, Stored, Thread, ThreadIdx, Trace,
     UNKNOWN_TIME, preemptor,
 };
 use crate::unit::{Interval, SEC, show_dur, show_utc};
@@ -208,7 +208,7 @@ fn fill_host(host: &mut Host, index: usize, file: &mut RawFile, stored: &str, so
                 }
                 all
             });
-    let joined = counts::join(&tables.aggregates, &rows, kept.map(|k| k.0));
+    let joined = counts::join(&tables.aggregates, &rows, kept.copied());
     if joined.overwritten > 0 {
         file.info.notes.push(format!(
             "{} one-minute aggregates count less than the rows show (a late event overwrote them): counts there are \
@@ -231,6 +231,12 @@ fn fill_host(host: &mut Host, index: usize, file: &mut RawFile, stored: &str, so
     host.annotations.append(&mut tables.annotations);
     host.thresholds.append(&mut tables.thresholds);
     if let Some(mut losses) = tables.losses.take() {
+        let pages: u64 = losses.iter().filter(|l| l.is_of_pages()).map(|l| l.lost).sum();
+        if pages > 0 {
+            file.info.notes.push(format!(
+                "the page counter skipped {pages} allocations: page counts are lower bounds by that many"
+            ));
+        }
         if first || host.losses.is_some() {
             host.losses.get_or_insert_default().append(&mut losses);
         }
@@ -731,7 +737,35 @@ impl<'a> Builder<'a> {
             disturbances.extend(children.get(&life).into_iter().flatten());
             p.steady_from = life::steady_from(used.start, p.late, disturbances, p.alive.end);
         }
+        for lane in lanes.iter_mut().filter(|l| l.op.is("launch") && !l.flags.is_empty()) {
+            let process = &out.processes[out.threads[lane.thread.0 as usize].process.0 as usize];
+            let until = self.first_uses_sure_until(process, lane.op);
+            calls::mark_unsure(&mut lane.flags, &lane.start, &lane.dur, until);
+        }
         lanes
+    }
+
+    /// Up to when the first row of a kernel in a process was its first launch: as long as every launch
+    /// since the first call of the process is a row.
+    fn first_uses_sure_until(&self, process: &Process, op: Op) -> i64 {
+        let (true, Some(used)) = (!process.late, process.gpu) else {
+            return i64::MIN;
+        };
+        let same_source = |o: Op| o.is("launch") && o.def().source == op.def().source;
+        let losses = self.node.losses.iter().flatten().filter(|l| l.concerns(op));
+        let lost = losses.map(|l| l.when.start).min().unwrap_or(i64::MAX);
+        let stored = match &self.node.stored {
+            Stored::Everything => i64::MAX,
+            Stored::Thresholds(list) => {
+                let from = list.iter().filter(|t| same_source(t.0)).map(|t| t.2);
+                from.min().unwrap_or(i64::MAX)
+            }
+            Stored::Selected(windows) => windows
+                .iter()
+                .find(|w| w.contains(used.start))
+                .map_or(i64::MIN, |w| w.end),
+        };
+        stored.min(lost)
     }
 
     /// Runs of compilers, by the life that forked them.
@@ -790,6 +824,23 @@ impl<'a> Builder<'a> {
             }
             if let Some(t) = r.parent.and_then(main) {
                 push(t, child, r.when, name, &|_| {});
+            }
+        }
+        let working = op(Source::Process, "child_working");
+        if self.needs.has(working) {
+            for (life, l) in identity.lives.iter().enumerate() {
+                let (Some(t), Some(owner)) = (main(life), l.parent.and_then(main)) else {
+                    continue;
+                };
+                let stints = lanes.iter().find(|l| l.thread == t && l.op == known(3, 1));
+                let (Some(seen), alive) = (self.node.observed, process(life).alive) else {
+                    continue;
+                };
+                let alive = (alive.start.max(seen.start), alive.end.min(seen.end));
+                let name = self.program(identity, life, out, first_process);
+                for when in awake(stints, alive) {
+                    push(owner, working, when, name.clone(), &|_| {});
+                }
             }
         }
         for life in 0..identity.lives.len() {
@@ -851,8 +902,45 @@ impl<'a> Builder<'a> {
                 }
             }
         }
+        // Children take turns, so their times come mixed.
+        for lane in derived.values_mut().filter(|l| l.op == working) {
+            let mut all: Vec<(i64, i64, String)> = (0..lane.len())
+                .map(|i| (lane.start[i], lane.dur[i], std::mem::take(&mut lane.name[i])))
+                .collect();
+            all.sort();
+            lane.start = all.iter().map(|a| a.0).collect();
+            lane.dur = all.iter().map(|a| a.1).collect();
+            lane.name = all.into_iter().map(|a| a.2).collect();
+        }
         lanes.extend(derived.into_values());
     }
+}
+
+/// The time of a life in which the thread was not asleep: on a CPU, waiting for one, or for a device.
+fn awake(stints: Option<&Lane>, (mut from, to): (i64, i64)) -> Vec<Interval> {
+    let mut out = Vec::new();
+    let mut push = |a: i64, b: i64| {
+        if a < b {
+            out.push(Interval::new(a, b));
+        }
+    };
+    if let Some(lane) = stints {
+        for i in (0..lane.len()).filter(|&i| !lane.uninterruptible[i]) {
+            let when = lane.interval(i);
+            // A stint of unknown state counts as sleep: nothing is claimed of it.
+            let asleep_to = if lane.runnable[i] == UNKNOWN_TIME {
+                when.end
+            } else {
+                lane.runnable[i]
+            };
+            if asleep_to > when.start {
+                push(from, when.start.min(to));
+                from = from.max(asleep_to);
+            }
+        }
+    }
+    push(from, to);
+    out
 }
 
 /// Whether the pid of an op's aggregates is a process rather than a thread.
@@ -860,13 +948,23 @@ fn names_a_process(op: Op) -> bool {
     !matches!(op.def().source, Source::Sched | Source::Io | Source::Tcp)
 }
 
-/// The source that a probe serves: by its own name, by the part before a separator, or by the op
-/// that it is named after.
+/// The source that a probe serves: by its own name, by the part before a separator, by the op that it
+/// is named after, or by the function or tracepoint that it hooks.
 fn source_of_probe(probe: &str) -> Option<Source> {
     if let Some(s) = Source::by_name(probe) {
         return Some(s);
     }
     let (head, tail) = probe.split_once([':', '/', '.']).unwrap_or((probe, probe));
+    let graph = ["cudaGraph", "cuGraph"].iter().any(|p| tail.starts_with(p))
+        || ["BeginCapture", "EndCapture"].iter().any(|p| tail.contains(p));
+    if graph {
+        return Some(Source::Graph);
+    }
+    match (head, tail) {
+        ("sched", t) if t.starts_with("sched_process_") => return Some(Source::Process),
+        ("raw_syscalls" | "syscalls", _) => return Some(Source::Net),
+        _ => {}
+    }
     let by_op = |name: &str| {
         Op::all()
             .map(Op::def)
@@ -880,6 +978,10 @@ fn source_of_probe(probe: &str) -> Option<Source> {
             "block" => Some(Source::Io),
             "oom" | "kmem" => Some(Source::Mem),
             "nvidia" => Some(Source::Xid),
+            "task" => Some(Source::Process),
+            f if f.starts_with("cuda") => Some(Source::Cuda),
+            f if f.starts_with("nccl") => Some(Source::Nccl),
+            f if f.starts_with("cu") => Some(Source::Driver),
             _ => None,
         })
 }
@@ -1080,11 +1182,15 @@ fn crop(trace: &mut Trace, window: Interval) {
         }
         node.sessions = node.sessions.iter().copied().filter_map(cut).collect();
         for c in &mut node.counted {
-            // A bucket that the window cuts also counts events outside of it.
-            for list in [&mut c.minutes, &mut c.fives] {
-                list.retain(|b| {
-                    window.start <= b.start && b.start.saturating_add(b.len) <= window.end.saturating_add(1)
-                });
+            // A bucket that the window cuts also counts events outside of it: that there were more than
+            // the rows is known, not how many.
+            let whole =
+                |b: &Bucket| window.start <= b.start && b.start.saturating_add(b.len) <= window.end.saturating_add(1);
+            c.fives.retain(whole);
+            c.minutes
+                .retain(|b| Interval::new(b.start, b.start.saturating_add(b.len)).distance(window) == 0);
+            for b in c.minutes.iter_mut().filter(|b| !whole(b)) {
+                b.reliable = false;
             }
         }
         node.counted.retain(|c| !c.minutes.is_empty() || !c.fives.is_empty());
