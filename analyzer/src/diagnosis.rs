@@ -172,7 +172,8 @@ pub struct Factors {
     pub data_quality: u32,
     /// Enough samples for the statistics used?
     pub support: u32,
-    /// Same thread 1000, same process 500, same node 250; 1000 where nothing is linked.
+    /// Cause and symptom on the same thread 1000, in the same process 500, on the same node 250; 1000 where no
+    /// cause is named.
     pub link: u32,
     /// 1000 minus the share of 256 circular shifts that explain as much by chance; 1000 where
     /// nothing is joined in time.
@@ -204,7 +205,8 @@ pub struct Diagnosis {
     pub impact_ns: i64,
     /// Whom it concerns.
     pub key: KeyValues,
-    /// Whose time proves it; `None` where the rule joins nothing.
+    /// How closely what the finding joins is tied: on one thread, in one process, or only on one node
+    /// (requests and the GPU work of a host); `None` where nothing is joined.
     pub link: Option<Link>,
     /// From the first to the last witness.
     pub when: Interval,

@@ -166,7 +166,8 @@ fn uploads_of_empty_cache_are_pageable_copies_and_no_tail() {
         .collect();
     assert_eq!(copies.len(), 1);
     let copy = copies[0];
-    assert_eq!(copy["evidence"][0]["value"], 72);
+    // All that were kept; more may have been dropped after the first seconds.
+    assert_eq!(copy["evidence"][0]["value"]["min"], 72);
     assert_eq!(copy["evidence"][1]["unit"], "bytes/s");
     let said = copy["evidence"][1]["value"].as_f64().unwrap();
     assert!((said / together - 1.0).abs() < 1e-9, "{said} {together}");

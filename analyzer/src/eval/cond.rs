@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use super::Engine;
-use super::join::{self, Stints, Wit};
+use super::join::{self, Companions, Place, Stints, Wit};
 use super::key::{self, KeyVal};
 use super::logic::{Lack, Reason, Truth};
 use super::metric::{Mode, Runs};
 use super::select::{bounds, compare};
 use super::value::{Ext, Val};
 use crate::diagnosis::Link;
-use crate::lang::hir::{Base, CmpOp, Cond, Filter, Metric, MetricKind, Selector, Stat, Value};
+use crate::lang::hir::{Arith, Base, CmpOp, Cond, Filter, MetricId, MetricKind, Selector, Stat, Value};
 use crate::trace::catalogue::{Field, Key};
 use crate::trace::{Rows, ThreadIdx};
 use crate::unit::{Interval, Num};
@@ -94,8 +94,8 @@ impl<'t> Engine<'t> {
     }
 
     fn judge_compare(&self, op: CmpOp, left: &Value, right: &Value, key: KeyVal) -> Judged {
-        if let Some((metric, op, bound)) = self.windowed(op, left, right) {
-            let r = self.window_runs(metric, op, bound, key);
+        if let Some((side, op, bound)) = self.windowed(op, left, right) {
+            let r = self.window_runs(side, op, bound, key);
             return Judged::of(r.truth, r.why);
         }
         let (l, r) = (self.value(left, key, Mode::All), self.value(right, key, Mode::All));
@@ -104,38 +104,79 @@ impl<'t> Engine<'t> {
             return Judged::of(truth, None);
         }
         // What is proven inside complete windows is proven; what is not there may be elsewhere.
-        let (lw, rw) = (
-            self.value(left, key, Mode::Windows),
-            self.value(right, key, Mode::Windows),
-        );
+        let mode = self.sample_mode(left, right);
+        let (lw, rw) = (self.value(left, key, mode), self.value(right, key, mode));
         if lw.compare(op, &rw) == Truth::True {
             return Judged::of(Truth::True, None);
         }
         Judged::of(Truth::Unknown, merge_why(l.why, r.why))
     }
 
-    /// The windowed metric of a comparison, with the comparison turned so that it stands left.
+    /// How to compare inside of complete windows: sums and counts only with one another, for a part is
+    /// smaller than the whole, but in proportion it is not.
+    pub(super) fn sample_mode(&self, left: &Value, right: &Value) -> Mode {
+        match (self.degree(left), self.degree(right)) {
+            (Some(a), Some(b)) if a == b && a > 0 => Mode::Portions,
+            _ => Mode::Windows,
+        }
+    }
+
+    /// How often sums and counts are multiplied in an expression; `None` where its parts differ in that.
+    fn degree(&self, v: &Value) -> Option<i32> {
+        match v {
+            Value::Num(_) | Value::Field(_) => Some(0),
+            Value::Metric(id) => Some(match &self.program.metrics[id.0 as usize].kind {
+                MetricKind::Stat {
+                    stat: Stat::Count | Stat::Sum | Stat::Bytes,
+                    over: None,
+                    ..
+                } => 1,
+                MetricKind::Stat {
+                    stat: Stat::Rate | Stat::Busy | Stat::Distinct(_) | Stat::Min | Stat::Max,
+                    ..
+                } => return None,
+                _ => 0,
+            }),
+            Value::Neg(v) => self.degree(v),
+            Value::Arith(Arith::Mul, a, b) => Some(self.degree(a)? + self.degree(b)?),
+            Value::Arith(Arith::Div, a, b) => Some(self.degree(a)? - self.degree(b)?),
+            Value::Arith(Arith::Add | Arith::Sub, a, b) => self.degree(a).filter(|d| self.degree(b) == Some(*d)),
+        }
+    }
+
+    /// The side of a comparison that looks at windows, with the comparison turned so that it stands left.
     pub(super) fn windowed<'c>(
-        &'c self,
+        &self,
         op: CmpOp,
         left: &'c Value,
         right: &'c Value,
-    ) -> Option<(&'c Metric, CmpOp, &'c Value)> {
-        let at = |v: &Value| match v {
-            Value::Metric(id) => Some(&self.program.metrics[id.0 as usize])
-                .filter(|m| matches!(&m.kind, MetricKind::Stat { over: Some(_), .. })),
-            _ => None,
-        };
-        if let Some(m) = at(left) {
-            return Some((m, op, right));
+    ) -> Option<(&'c Value, CmpOp, &'c Value)> {
+        if self.looks_at_windows(left) {
+            return Some((left, op, right));
         }
-        at(right).map(|m| (m, flip(op), left))
+        self.looks_at_windows(right).then(|| (right, flip(op), left))
     }
 
-    pub(super) fn window_runs(&self, metric: &Metric, op: CmpOp, bound: &Value, key: KeyVal) -> Runs {
+    /// Whether an expression has a value for each window rather than one.
+    pub(super) fn looks_at_windows(&self, v: &Value) -> bool {
+        let mut ids = Vec::new();
+        super::select::metrics_of_value(v, &mut ids);
+        let over = |id: &MetricId| {
+            matches!(
+                &self.program.metrics[id.0 as usize].kind,
+                MetricKind::Stat { over: Some(_), .. }
+            )
+        };
+        ids.iter().any(over)
+    }
+
+    pub(super) fn window_runs(&self, side: &Value, op: CmpOp, bound: &Value, key: KeyVal) -> Runs {
         let bound = self.value(bound, key, Mode::All);
         match bound.point() {
-            Some(b) => self.runs(metric, key, op, b),
+            Some(b) => match side {
+                Value::Metric(id) => self.runs(&self.program.metrics[id.0 as usize], key, op, b),
+                expression => self.runs_of(expression, key, op, b),
+            },
             None => {
                 let why = bound
                     .why
@@ -161,6 +202,7 @@ impl<'t> Engine<'t> {
                 let cell = self.cell(*id, key);
                 match mode {
                     Mode::Windows => cell.window.unwrap_or(cell.all),
+                    Mode::Portions => cell.portion.or(cell.window).unwrap_or(cell.all),
                     Mode::All => cell.all,
                 }
             }
@@ -173,7 +215,8 @@ impl<'t> Engine<'t> {
     fn judge_exists(&self, sel: &Selector, keys: &[Key], key: KeyVal) -> Judged {
         let key = key.project(keys);
         let groups = self.groups(sel, keys);
-        if let Some(g) = Self::group_of(&groups, key) {
+        let group = Self::group_of(&groups, key);
+        if let Some(g) = group.filter(|g| !g.parts.is_empty()) {
             return match &g.uncertain {
                 Some(why) => Judged::of(Truth::Unknown, Some(why.clone())),
                 None => Judged::of(Truth::True, None),
@@ -185,7 +228,7 @@ impl<'t> Engine<'t> {
                 Some(Reason::new(Lack::Missing, "the trace holds no events")),
             );
         };
-        let m = self.missing(sel, key, life);
+        let m = self.missing(sel, key, life).with_maybe(group, &[life]);
         if m.is_nothing() {
             Judged::of(Truth::False, None)
         } else {
@@ -253,8 +296,8 @@ impl<'t> Engine<'t> {
     }
 
     fn compare_witnesses(&self, op: CmpOp, left: &Value, right: &Value, key: KeyVal) -> Option<Vec<Wit<'t>>> {
-        if let Some((metric, op, bound)) = self.windowed(op, left, right) {
-            let runs = self.window_runs(metric, op, bound, key);
+        if let Some((side, op, bound)) = self.windowed(op, left, right) {
+            let runs = self.window_runs(side, op, bound, key);
             return Some(
                 runs.runs
                     .into_iter()
@@ -413,10 +456,14 @@ impl<'t> Engine<'t> {
         let mut state_terms: Vec<(usize, Near<'t>)> = Vec::new();
         // Those that were seen wholly first: they refute, whatever the others hide.
         states.sort_by_key(|n| self.state_lacks(on, &terms[*n], &anchors, key).is_some());
+        let place = Placing {
+            companions: Companions::new(lists.get(1..).unwrap_or_default()),
+            within,
+        };
         for &n in &states {
-            match self.near(on, &terms[n], &anchors, within, key) {
-                Ok(near) => {
-                    anchors.clone_from(&near.anchors);
+            match self.near(on, &terms[n], &anchors, &place, &state_terms, key) {
+                Ok((near, kept)) => {
+                    anchors = kept;
                     state_terms.push((n, near));
                 }
                 // Anchors that are not known of may have such stints around them.
@@ -424,10 +471,18 @@ impl<'t> Engine<'t> {
                 Err(j) => return (j, None),
             }
         }
+        let mut regions = regions;
         let link = if state_terms.is_empty() {
             self.link_of(&placed)
         } else {
-            Some(self.prefer(&mut anchors, &mut state_terms, within))
+            let link = self.prefer(&mut anchors, &mut state_terms, &place);
+            if placed.len() > 1 {
+                // Those of the other terms that stand near the anchors that are left.
+                let mut left = vec![anchors.iter().map(|w| w.when).collect::<Vec<_>>()];
+                left.extend_from_slice(&lists[1..]);
+                regions = join::common(&left, within);
+            }
+            Some(link)
         };
         let mut out: Vec<Vec<Wit<'t>>> = vec![Vec::new(); terms.len()];
         for (k, (n, list)) in placed.iter().enumerate() {
@@ -443,7 +498,7 @@ impl<'t> Engine<'t> {
         let incidents = join::merge(out.iter().flatten().map(|w| w.when).collect(), within);
         let matched = placed.first().map_or(0, |(n, _)| out[*n].len());
         let chance = if full {
-            self.chance(within, key, &placed, &state_terms, matched)
+            self.chance(&place, key, &placed, &state_terms, matched)
         } else {
             0
         };
@@ -460,12 +515,15 @@ impl<'t> Engine<'t> {
 
     /// Whether thread-owned terms lie on one thread, one process, or only on one node.
     pub(super) fn link_of(&self, placed: &[(usize, Vec<Wit<'t>>)]) -> Option<Link> {
-        if placed.len() < 2 {
+        // Windows belong to the key, not to a thread: they tie nothing.
+        let owned = |l: &[Wit<'t>]| l.iter().any(|w| w.thread.is_some());
+        if placed.iter().filter(|(_, l)| owned(l)).count() < 2 {
             return None;
         }
         let owners = |f: fn(&Self, ThreadIdx) -> u32| {
             let sets: Vec<std::collections::BTreeSet<u32>> = placed
                 .iter()
+                .filter(|(_, l)| owned(l))
                 .map(|(_, l)| l.iter().filter_map(|w| w.thread).map(|t| f(self, t)).collect())
                 .collect();
             sets.iter()
@@ -493,11 +551,13 @@ impl<'t> Engine<'t> {
         let Some(life) = key::life(self.trace, key) else {
             return false;
         };
-        if !self.missing(sel, key.project(&keys), life).is_nothing() {
+        let groups = self.groups(sel, &keys);
+        let group = Self::group_of(&groups, key.project(&keys));
+        let m = self.missing(sel, key.project(&keys), life).with_maybe(group, &[life]);
+        if !m.is_nothing() {
             return false;
         }
-        let groups = self.groups(sel, &keys);
-        let total: i128 = Self::group_of(&groups, key.project(&keys))
+        let total: i128 = group
             .into_iter()
             .flat_map(|g| &g.parts)
             .map(|p| p.iter().map(|i| i128::from(p.lane.dur[i])).sum::<i128>())
@@ -523,8 +583,17 @@ impl<'t> Engine<'t> {
         made
     }
 
-    /// Anchors around which one thread's whole stints sum to more than the bound.
-    fn near(&self, on: &[Key], cond: &Cond, anchors: &[Wit<'t>], within: i64, key: KeyVal) -> Result<Near<'t>, Judged> {
+    /// A state term, and the anchors around which one thread's whole stints sum to more than its bound,
+    /// in a place that suits the state terms `before` it as well.
+    fn near(
+        &self,
+        on: &[Key],
+        cond: &Cond,
+        anchors: &[Wit<'t>],
+        place: &Placing,
+        before: &[(usize, Near<'t>)],
+        key: KeyVal,
+    ) -> Result<(Near<'t>, Vec<Wit<'t>>), Judged> {
         let Cond::State { sel, op, bound, .. } = cond else {
             return Err(Judged::of(Truth::Unknown, None));
         };
@@ -548,25 +617,28 @@ impl<'t> Engine<'t> {
             })
             .collect();
         threads.retain(|t| t.stints.total() >= limit.0);
-        let ok = |t: &StintsOf<'t>, a: Interval| (limit.0..=limit.1).contains(&t.stints.sum_near(a, within));
-        let anchors_ok: Vec<Wit<'t>> = anchors
+        let near = Near {
+            stints: Vec::new(),
+            threads,
+            link: Link::Node,
+            least: limit.0,
+        };
+        let holds = |n: &Near<'t>, p: Place| n.threads.iter().any(|t| n.ok(t, p, place.within));
+        let kept: Vec<Wit<'t>> = anchors
             .iter()
-            .filter(|a| threads.iter().any(|t| ok(t, a.when)))
+            .filter(|a| {
+                let mut places = place.of(a.when).into_iter();
+                places.any(|p| holds(&near, p) && before.iter().all(|(_, n)| holds(n, p)))
+            })
             .copied()
             .collect();
-        if anchors_ok.is_empty() {
+        if kept.is_empty() {
             return Err(match self.state_lacks(on, cond, anchors, key) {
                 Some(why) => Judged::of(Truth::Unknown, Some(why)),
                 None => Judged::of(Truth::False, None),
             });
         }
-        Ok(Near {
-            anchors: anchors_ok,
-            stints: Vec::new(),
-            threads,
-            link: Link::Node,
-            limit,
-        })
+        Ok((near, kept))
     }
 
     /// Why there may have been more stints of a state than are known of: threads that were not
@@ -575,7 +647,9 @@ impl<'t> Engine<'t> {
         let Cond::State { sel, .. } = cond else { return None };
         let keys = keys_of(on, sel);
         let life = key::life(self.trace, key).unwrap_or_default();
-        let m = self.missing(sel, key.project(&keys), life);
+        let groups = self.groups(sel, &keys);
+        let group = Self::group_of(&groups, key.project(&keys));
+        let m = self.missing(sel, key.project(&keys), life).with_maybe(group, &[life]);
         if !m.is_nothing() {
             return Some(m.reason());
         }
@@ -590,7 +664,8 @@ impl<'t> Engine<'t> {
 
     /// Keeps the anchors that prove most, and gathers the stints around them: the thread that owns
     /// the anchor first; another thread of its process proves less, and one of its node still less.
-    fn prefer(&self, anchors: &mut Vec<Wit<'t>>, states: &mut [(usize, Near<'t>)], within: i64) -> Link {
+    fn prefer(&self, anchors: &mut Vec<Wit<'t>>, states: &mut [(usize, Near<'t>)], place: &Placing) -> Link {
+        let within = place.within;
         let linked = |link: Link, t: &StintsOf<'t>, a: &Wit<'t>| match (link, a.thread) {
             (Link::Thread, owner) => owner == Some(t.thread),
             (Link::Process, Some(o)) => self.trace.thread(o).process == self.trace.thread(t.thread).process,
@@ -598,17 +673,19 @@ impl<'t> Engine<'t> {
             (Link::Process, None) | (Link::Node, _) => true,
         };
         let mut best = Link::Node;
+        let mut places: Vec<(usize, Place)> = Vec::new();
         for link in [Link::Thread, Link::Process, Link::Node] {
-            let found: Vec<Wit<'t>> = anchors
+            let holds = |n: &Near<'t>, a: &Wit<'t>, p: Place| {
+                n.threads.iter().any(|t| linked(link, t, a) && n.ok(t, p, within))
+            };
+            places = anchors
                 .iter()
-                .filter(|a| {
-                    let holds = |n: &Near<'t>| n.threads.iter().any(|t| linked(link, t, a) && n.ok(t, a.when, within));
-                    states.iter().all(|(_, n)| holds(n))
-                })
-                .copied()
+                .enumerate()
+                .flat_map(|(k, a)| place.of(a.when).into_iter().map(move |p| (k, p)))
+                .filter(|(k, p)| states.iter().all(|(_, n)| holds(n, &anchors[*k], *p)))
                 .collect();
-            if !found.is_empty() {
-                (*anchors, best) = (found, link);
+            if !places.is_empty() {
+                best = link;
                 break;
             }
         }
@@ -617,11 +694,11 @@ impl<'t> Engine<'t> {
             let mut stints: Vec<Wit<'t>> = Vec::new();
             for t in &near.threads {
                 let mut taken = vec![false; t.part.len()];
-                for a in anchors
+                for (_, p) in places
                     .iter()
-                    .filter(|a| linked(best, t, a) && near.ok(t, a.when, within))
+                    .filter(|(k, p)| linked(best, t, &anchors[*k]) && near.ok(t, *p, within))
                 {
-                    taken[t.stints.near(a.when, within)].iter_mut().for_each(|x| *x = true);
+                    taken[t.stints.near(*p, within)].iter_mut().for_each(|x| *x = true);
                 }
                 stints.extend(t.part.iter().zip(&taken).filter(|(_, x)| **x).map(|(i, _)| Wit {
                     when: t.part.lane.interval(i),
@@ -632,6 +709,8 @@ impl<'t> Engine<'t> {
             stints.sort_by_key(|w| (w.when, w.thread));
             near.stints = stints;
         }
+        places.dedup_by_key(|(k, _)| *k);
+        *anchors = places.into_iter().map(|(k, _)| anchors[k]).collect();
         best
     }
 
@@ -659,10 +738,13 @@ impl<'t> Engine<'t> {
         }
         let lacks = |sel: &Selector, keys: &[Key]| {
             let key = key.project(keys);
-            let m = self.missing(sel, key, key::life(self.trace, key)?);
+            let life = key::life(self.trace, key)?;
             let groups = self.groups(sel, keys);
-            let uncertain = Self::group_of(&groups, key).and_then(|g| g.uncertain.clone());
-            let told = when.is_some_and(|w| m.tells(w));
+            let group = Self::group_of(&groups, key);
+            let m = self.missing(sel, key, life).with_maybe(group, &[life]);
+            let uncertain = group.and_then(|g| g.uncertain.clone());
+            let sure = group.is_none_or(|g| g.maybe.is_empty());
+            let told = sure && when.is_some_and(|w| m.tells(w));
             uncertain.or_else(|| (!m.is_nothing() && !told).then(|| m.reason()))
         };
         match cond {
@@ -722,13 +804,18 @@ impl<'t> Engine<'t> {
     /// How often the anchors, moved together along the life of the key, join as much by chance.
     fn chance(
         &self,
-        within: i64,
+        place: &Placing,
         key: KeyVal,
         placed: &[(usize, Vec<Wit<'t>>)],
         states: &[(usize, Near<'t>)],
         matched: usize,
     ) -> u32 {
         let Some((_, first)) = placed.first() else { return 0 };
+        // Windows are no events: that one is near another explains nothing that chance could.
+        if states.is_empty() && placed.iter().flat_map(|(_, l)| l).all(|w| w.event.is_none()) {
+            return 0;
+        }
+        let within = place.within;
         let others: Vec<Vec<Interval>> = placed[1..]
             .iter()
             .map(|(_, l)| l.iter().map(|w| w.when).collect())
@@ -750,7 +837,11 @@ impl<'t> Engine<'t> {
                     regions
                         .as_ref()
                         .is_none_or(|r| r.iter().any(|r| r.touches(*when, within)))
-                        && states.iter().all(|(_, n)| n.joins(*when, *thread, within))
+                        && (states.is_empty()
+                            || place
+                                .of(*when)
+                                .into_iter()
+                                .any(|p| states.iter().all(|(_, n)| n.joins(p, *thread, within))))
                 })
                 .count()
         })
@@ -807,31 +898,43 @@ struct StintsOf<'t> {
     part: super::select::Part<'t>,
 }
 
+/// Where anchors of the first placed term stand together with witnesses of the others.
+struct Placing {
+    companions: Companions,
+    within: i64,
+}
+
+impl Placing {
+    fn of(&self, anchor: Interval) -> Vec<Place> {
+        self.companions.places(anchor, self.within)
+    }
+}
+
 /// A state term that holds.
 struct Near<'t> {
-    anchors: Vec<Wit<'t>>,
     stints: Vec<Wit<'t>>,
     threads: Vec<StintsOf<'t>>,
     link: Link,
-    limit: (i64, i64),
+    /// State terms ask for more than something (the language takes no other comparison).
+    least: i64,
 }
 
 impl<'t> Near<'t> {
-    /// Whether the stints of a thread near an anchor sum to what is asked for.
     /// Whether an anchor at that place joins: on its own thread where that is the link.
-    fn joins(&self, anchor: Interval, owner: Option<ThreadIdx>, within: i64) -> bool {
+    fn joins(&self, place: Place, owner: Option<ThreadIdx>, within: i64) -> bool {
         if self.link == Link::Thread {
             return self
                 .threads
                 .iter()
                 .find(|t| Some(t.thread) == owner)
-                .is_some_and(|t| self.ok(t, anchor, within));
+                .is_some_and(|t| self.ok(t, place, within));
         }
-        self.threads.iter().any(|t| self.ok(t, anchor, within))
+        self.threads.iter().any(|t| self.ok(t, place, within))
     }
 
-    fn ok(&self, t: &StintsOf<'t>, anchor: Interval, within: i64) -> bool {
-        (self.limit.0..=self.limit.1).contains(&t.stints.sum_near(anchor, within))
+    /// Whether the stints of a thread near a place sum to what is asked for.
+    fn ok(&self, t: &StintsOf<'t>, place: Place, within: i64) -> bool {
+        t.stints.sum_near(place, within) >= self.least
     }
 }
 

@@ -289,10 +289,13 @@ impl<'t> Engine<'t> {
 
     /// The largest duration that the filters demand.
     fn duration_bound(&self, filters: &[Filter], key: KeyVal) -> Option<i64> {
-        let thresholds = self.thresholds(filters, key).ok()?;
+        let (thresholds, _) = self.thresholds(filters, key).ok()?;
+        let [thresholds] = thresholds.as_slice() else {
+            return None;
+        };
         let bound = |f: &Filter| match f {
             Filter::Cmp(Value::Field(Field::Duration), CmpOp::Gt | CmpOp::Ge, rhs) => {
-                let n = super::select::constant(rhs, &thresholds)?;
+                let n = super::select::constant(rhs, thresholds)?;
                 i64::try_from(n.floor()).ok()
             }
             _ => None,

@@ -141,17 +141,84 @@ impl Stints {
         self.sum.last().copied().unwrap_or(0)
     }
 
-    /// Range of stints no further than `within` from the anchor.
-    pub(super) fn near(&self, anchor: Interval, within: i64) -> std::ops::Range<usize> {
-        let from = self.end.partition_point(|e| *e < anchor.start.saturating_sub(within));
-        let to = self.start.partition_point(|s| *s <= anchor.end.saturating_add(within));
+    /// Range of stints no further than `within` from every anchor of a place.
+    pub(super) fn near(&self, place: Place, within: i64) -> std::ops::Range<usize> {
+        let from = self
+            .end
+            .partition_point(|e| *e < place.latest_start.saturating_sub(within));
+        let to = self
+            .start
+            .partition_point(|s| *s <= place.earliest_end.saturating_add(within));
         from..to.max(from)
     }
 
     /// Their summed length.
-    pub(super) fn sum_near(&self, anchor: Interval, within: i64) -> i64 {
-        let r = self.near(anchor, within);
+    pub(super) fn sum_near(&self, place: Place, within: i64) -> i64 {
+        let r = self.near(place, within);
         self.sum[r.end] - self.sum[r.start]
+    }
+}
+
+/// Where anchors stand that belong together, one of each term: all that their distance to a stint
+/// depends on. The start may lie after the end: then they do not overlap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    latest_start: i64,
+    earliest_end: i64,
+}
+
+/// Witnesses of all placed terms but the first, ready to be joined with anchors of the first.
+///
+/// By list, those whose end lies beyond all ends before it: of witnesses that have begun, only the
+/// one that lasts longest can be near more.
+#[derive(Debug, Default)]
+pub(super) struct Companions(Vec<Vec<(i64, i64)>>);
+
+impl Companions {
+    /// From lists sorted by start.
+    pub(super) fn new(lists: &[Vec<Interval>]) -> Self {
+        let records = |list: &Vec<Interval>| {
+            let mut out: Vec<(i64, i64)> = Vec::new();
+            for i in list {
+                match out.last_mut() {
+                    Some(last) if i.end <= last.1 => {}
+                    Some(last) if i.start == last.0 => last.1 = i.end,
+                    _ => out.push((i.start, i.end)),
+                }
+            }
+            out
+        };
+        Self(lists.iter().map(records).collect())
+    }
+
+    /// Places of the anchor with one witness of every list, no two further apart than `within`: those
+    /// that no other place of the same anchor exceeds on both sides, by start.
+    pub(super) fn places(&self, anchor: Interval, within: i64) -> Vec<Place> {
+        let mut out = Vec::new();
+        let mut latest_start = anchor.start;
+        loop {
+            let mut earliest_end = anchor.end;
+            let mut next: Option<i64> = None;
+            for list in &self.0 {
+                let begun = list.partition_point(|r| r.0 <= latest_start);
+                let end = begun.checked_sub(1).map_or(i64::MIN, |i| list[i].1);
+                if end < earliest_end {
+                    earliest_end = end;
+                    // Only a later witness of the list that ends first reaches further.
+                    next = Some(list.get(begun).map_or(i64::MAX, |r| r.0));
+                }
+            }
+            if earliest_end != i64::MIN && latest_start.saturating_sub(earliest_end) <= within {
+                out.push(Place {
+                    latest_start,
+                    earliest_end,
+                });
+            }
+            match next {
+                Some(start) if start <= anchor.end.saturating_add(within) => latest_start = start,
+                _ => return out,
+            }
+        }
     }
 }
 
@@ -186,10 +253,40 @@ mod tests {
     #[test]
     fn stints_sum_only_near_the_anchor() {
         let s = Stints::new([i(0, 10), i(20, 40), i(100, 105)].into_iter());
-        assert_eq!(s.sum_near(i(45, 50), 5), 20);
-        assert_eq!(s.sum_near(i(45, 50), 4), 0);
-        assert_eq!(s.sum_near(i(5, 30), 0), 30);
-        assert_eq!(s.sum_near(i(50, 95), 5), 5);
+        let near = |a: Interval, within| s.sum_near(Companions::default().places(a, within)[0], within);
+        assert_eq!(near(i(45, 50), 5), 20);
+        assert_eq!(near(i(45, 50), 4), 0);
+        assert_eq!(near(i(5, 30), 0), 30);
+        assert_eq!(near(i(50, 95), 5), 5);
         assert_eq!(s.total(), 35);
+    }
+
+    #[test]
+    fn places_are_where_a_stint_is_near_some_whole_choice() {
+        let first = [i(0, 100), i(50, 60), i(200, 210)];
+        let others = [
+            vec![i(10, 12), i(40, 45), i(70, 71), i(215, 300)],
+            vec![i(0, 5), i(43, 80), i(190, 205)],
+        ];
+        let companions = Companions::new(&others);
+        for within in [0, 1, 5, 9, 30] {
+            for anchor in first {
+                for (a, b) in [(0, 3), (11, 11), (46, 49), (75, 90), (206, 214), (250, 251)] {
+                    let stints = Stints::new(std::iter::once(i(a, b)));
+                    let far = |x: Interval, y: Interval| x.distance(y) > within;
+                    let brute = others[0].iter().any(|v| {
+                        others[1].iter().any(|w| {
+                            let all = [anchor, *v, *w, i(a, b)];
+                            !all.iter().any(|x| all.iter().any(|y| far(*x, *y)))
+                        })
+                    });
+                    let found = companions
+                        .places(anchor, within)
+                        .iter()
+                        .any(|p| !stints.near(*p, within).is_empty());
+                    assert_eq!(found, brute, "{anchor:?} {a}..{b} within {within}");
+                }
+            }
+        }
     }
 }

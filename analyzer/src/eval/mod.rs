@@ -47,8 +47,14 @@ pub struct Options {
     pub pid: Option<i64>,
 }
 
-/// Values of the metrics that a filter names; `None` where there is nothing to measure.
-type Thresholds = FxHashMap<MetricId, Option<Num>>;
+/// What the filters of a selection compare events with.
+#[derive(Clone, Debug, Default)]
+struct Thresholds {
+    /// Values of the metrics that they name; `None` where there is nothing to measure.
+    values: FxHashMap<MetricId, Option<Num>>,
+    /// Launches that may not be the first of their kernel are taken for repeats.
+    doubted_first: bool,
+}
 
 /// What is computed from the trace before rules look at it.
 #[derive(Debug, Default)]

@@ -17,8 +17,7 @@ use crate::diagnosis::{
     TraceSummary, Witness,
 };
 use crate::lang::hir::{
-    Base, CmpOp, Cond, Except, Filter, Metric, MetricId, MetricKind, Part, Rule, Scope, Selector, Side, Stat, Template,
-    Value,
+    Base, CmpOp, Cond, Except, Filter, Metric, MetricKind, Part, Rule, Scope, Selector, Side, Stat, Template, Value,
 };
 use crate::trace::catalogue::{Anchor, DIRECTIONS, Field, Key, Source, SystemField};
 use crate::trace::model::{Stored, flag, preemptor};
@@ -259,11 +258,10 @@ impl<'t> Engine<'t> {
         };
         let when = hulls.iter().copied().reduce(Interval::hull).unwrap_or(life);
         let (impact_ns, time_lost) = self.impact(rule, key, life);
-        let link = joins
-            .iter()
-            .filter_map(|(_, j)| j.link)
-            .max()
-            .or_else(|| self.covered_link(&rule.cond));
+        let joined = joins.iter().filter_map(|(_, j)| j.link).max();
+        // A cause elsewhere proves less; a setting, such as an open request, is of the whole node.
+        let cause = joined.or_else(|| self.covered_link(&rule.cond, true));
+        let link = cause.or_else(|| self.covered_link(&rule.cond, false));
         let chance = joins
             .iter()
             .map(|(_, j)| j.chance)
@@ -271,7 +269,7 @@ impl<'t> Engine<'t> {
             .unwrap_or(0)
             .max(self.covered_chance(&rule.cond, key));
         let node = trace.node(key.node());
-        let lost = node.losses.as_ref().is_some_and(|l| l.iter().any(|l| l.lost > 0));
+        let lost = node.losses.iter().flatten().any(|l| l.lost > 0 && !l.is_of_pages());
         let factors = Factors {
             severity: rank::weight(severity),
             data_quality: match (&node.stored, inexact) {
@@ -281,7 +279,7 @@ impl<'t> Engine<'t> {
                 _ => 1000,
             },
             support: if low_support { 700 } else { 1000 },
-            link: match link {
+            link: match cause {
                 None | Some(Link::Thread) => 1000,
                 Some(Link::Process) => 500,
                 Some(Link::Node) => 250,
@@ -394,9 +392,10 @@ impl<'t> Engine<'t> {
         }
     }
 
-    fn covered_link(&self, c: &Cond) -> Option<Link> {
+    /// How closely `covered` ties its two sides; `causes`: only where the second names a cause.
+    fn covered_link(&self, c: &Cond, causes: bool) -> Option<Link> {
         let scopes = self.proofs(c).into_iter().filter_map(|m| match &m.kind {
-            MetricKind::Covered { b, scope, .. } if names_a_cause(b.source) => Some(*scope),
+            MetricKind::Covered { b, scope, .. } if !causes || names_a_cause(b.source) => Some(*scope),
             _ => None,
         });
         scopes.max().map(|s| match s {
@@ -498,10 +497,8 @@ impl<'t> Engine<'t> {
                         let (l, r) = (self.value(left, key, Mode::All), self.value(right, key, Mode::All));
                         if l.compare(*op, &r) == Truth::Unknown {
                             *inexact = true;
-                            (
-                                self.value(left, key, Mode::Windows),
-                                self.value(right, key, Mode::Windows),
-                            )
+                            let mode = self.sample_mode(left, right);
+                            (self.value(left, key, mode), self.value(right, key, mode))
                         } else {
                             *inexact |= l.point().is_none() || r.point().is_none();
                             (l, r)
@@ -509,11 +506,10 @@ impl<'t> Engine<'t> {
                     }
                 };
                 *low_support |= l.low_support || r.low_support;
-                let metric = windowed.map(|w| w.0).or_else(|| {
-                    left.first_metric()
-                        .or_else(|| right.first_metric())
-                        .map(|m| &self.program.metrics[m.0 as usize])
-                });
+                let metric = left
+                    .first_metric()
+                    .or_else(|| right.first_metric())
+                    .map(|m| &self.program.metrics[m.0 as usize]);
                 let layer = metric.map_or("TRACE", |m| source_of(m).layer());
                 let sel = metric.and_then(selector_of);
                 let witnesses = match metric.map(|m| &m.kind) {
@@ -642,7 +638,7 @@ impl<'t> Engine<'t> {
         scope: Scope,
         key: KeyVal,
     ) -> Vec<Witness> {
-        let Ok(thresholds) = self.thresholds(&b.filters, key) else {
+        let Ok((thresholds, _)) = self.thresholds(&b.filters, key) else {
             return self.pick(wits, Some(a), MAX_WITNESSES);
         };
         let symptoms = longest(wits, SYMPTOMS);
@@ -663,7 +659,7 @@ impl<'t> Engine<'t> {
                 .flat_map(|lane| {
                     let part = super::select::Part {
                         lane,
-                        idx: self.select(b, lane, &thresholds, None),
+                        idx: self.select(b, lane, &thresholds, None).sure,
                     };
                     part.iter().map(|i| (lane, i)).collect::<Vec<_>>()
                 })
@@ -685,6 +681,7 @@ impl<'t> Engine<'t> {
     fn witness(&self, w: &Wit<'t>, sel: Option<&Selector>) -> Witness {
         let thread = w.thread.map(|t| self.trace.thread(t));
         let op = match (sel.map(|s| &s.base), w.event) {
+            (_, None) => "window".to_owned(),
             (Some(Base::State(s)), _) => s.name().to_owned(),
             (Some(Base::Gap(_)), _) => "no call".to_owned(),
             (Some(Base::DrainedGap(_)), _) => "queue empty".to_owned(),
@@ -694,7 +691,6 @@ impl<'t> Engine<'t> {
                 Anchor::Derived => format!("{}.{}", lane.op.def().source.name(), lane.op.def().name),
                 _ => lane.op.def().name.to_owned(),
             },
-            (_, None) => "window".to_owned(),
         };
         let single = self.trace.files.len() == 1;
         let row = w
@@ -772,6 +768,7 @@ impl<'t> Engine<'t> {
     pub(super) fn render(&self, t: &Template, key: KeyVal) -> String {
         let values = key::values(self.trace, key);
         let mut out = String::new();
+        let mut sampled = false;
         for part in &t.parts {
             match part {
                 Part::Text(s) => out.push_str(s),
@@ -804,17 +801,18 @@ impl<'t> Engine<'t> {
                 }
                 Part::Value(v, dim, style) => {
                     let val = match v {
-                        Value::Metric(id) if self.is_windowed(*id) => {
-                            self.runs(&self.program.metrics[id.0 as usize], key, CmpOp::Gt, Num::ZERO)
-                                .best
+                        v if self.looks_at_windows(v) => {
+                            self.window_runs(v, CmpOp::Gt, &Value::Num(Num::ZERO), key).best
                         }
                         _ => {
                             let all = self.value(v, key, Mode::All);
                             if all.point().is_some() {
                                 all
                             } else {
-                                let w = self.value(v, key, Mode::Windows);
-                                if w.point().is_some() { w } else { all }
+                                let w = self.value(v, key, Mode::Portions);
+                                let exact = w.point().is_some();
+                                sampled |= exact;
+                                if exact { w } else { all }
                             }
                         }
                     };
@@ -822,14 +820,10 @@ impl<'t> Engine<'t> {
                 }
             }
         }
+        if sampled {
+            out.push_str(" (in the stretches in which every call was kept)");
+        }
         out
-    }
-
-    fn is_windowed(&self, id: MetricId) -> bool {
-        matches!(
-            &self.program.metrics[id.0 as usize].kind,
-            MetricKind::Stat { over: Some(_), .. }
-        )
     }
 
     /// The conjunct that failed, if it alone did, and by how much.
@@ -1137,7 +1131,10 @@ pub(super) fn summaries(engine: &Engine<'_>) -> Vec<TraceSummary> {
                 stored: stored.join("; "),
                 not_stored: nodes().map(|(_, n)| n.not_stored).sum(),
                 lost: nodes()
-                    .map(|(_, n)| n.losses.as_ref().map(|l| l.iter().map(|l| l.lost).sum::<u64>()))
+                    .map(|(_, n)| {
+                        let losses = n.losses.as_ref()?.iter().filter(|l| !l.is_of_pages());
+                        Some(losses.map(|l| l.lost).sum::<u64>())
+                    })
                     .sum::<Option<u64>>(),
                 gpu_processes: nodes()
                     .flat_map(|(i, n)| {

@@ -14,6 +14,13 @@ impl Engine<'_> {
     pub(super) fn stretches(&self, segment: Segment, on: &[Key], key: KeyVal) -> Result<Vec<Interval>, Option<Reason>> {
         let (Segment::Before(id) | Segment::After(id) | Segment::During(id)) = segment else {
             return key::segment(self.trace, key, segment).map(|s| vec![s]).ok_or_else(|| {
+                // Where others are seen to use the GPU, a process without any such call does not.
+                let watched = |p: &&crate::trace::Process| p.node == key.node() && p.gpu.is_some();
+                let process = key.process().map(|p| self.trace.process(p));
+                let idle = process.is_some_and(|p| p.gpu.is_none()) && self.trace.processes.iter().any(|p| watched(&p));
+                if segment == Segment::Steady && idle {
+                    return None;
+                }
                 let text = match segment {
                     Segment::Steady => "the process never reaches a steady state in this trace",
                     _ => "there is no such part of the trace",

@@ -8,6 +8,7 @@ use rustc_hash::FxHashMap;
 
 use super::key::{self, KeyVal, Keying};
 use super::logic::{Lack, Reason};
+use super::value::Ext;
 use super::{Engine, Thresholds};
 use crate::lang::hir::{Arith, Base, CmpOp, Filter, Selector, Value};
 use crate::trace::catalogue::{Anchor, Field, Key, Op, Source, State};
@@ -64,9 +65,23 @@ pub(super) struct Group<'t> {
     pub(super) key: KeyVal,
     /// By (thread, op) of the lane.
     pub(super) parts: Vec<Part<'t>>,
+    /// Events that may pass the filters or not, and why that is not known.
+    pub(super) maybe: Vec<Part<'t>>,
+    pub(super) doubt: Option<Reason>,
     /// A filter of the selection depends on a value that is not known.
     pub(super) uncertain: Option<Reason>,
 }
+
+/// Positions of a lane that pass the filters, and those that may.
+pub(super) struct Chosen {
+    /// `None` is all.
+    pub(super) sure: Option<Arc<[u32]>>,
+    /// Empty where everything is known.
+    pub(super) maybe: Arc<[u32]>,
+}
+
+/// Most values of filters that are known only within bounds; each doubles the work.
+const MAX_UNSURE: usize = 3;
 
 /// All groups of a selector, by key.
 pub(super) type Groups<'t> = Arc<Vec<Group<'t>>>;
@@ -89,6 +104,37 @@ pub(super) struct Missing {
     pub(super) windows: Vec<Interval>,
     /// Why.
     pub(super) why: Option<Reason>,
+}
+
+/// Calls that are no rows, over processes and operations. What is not known of one of them is not known
+/// of all.
+struct Absent {
+    /// How many at most.
+    count: Option<u64>,
+    /// Their summed duration at most, ns.
+    sum: Option<i128>,
+    /// None of them is longer, ns.
+    longest: Option<i64>,
+    /// All calls, rows or not.
+    whole: Whole,
+    whole_known: bool,
+    why: Option<Reason>,
+}
+
+impl Default for Absent {
+    fn default() -> Self {
+        Self {
+            count: Some(0),
+            sum: Some(0),
+            longest: Some(0),
+            whole: Whole {
+                min: i64::MAX,
+                ..Whole::default()
+            },
+            whole_known: true,
+            why: None,
+        }
+    }
 }
 
 /// Totals from aggregates.
@@ -139,6 +185,38 @@ impl Missing {
             self.windows.iter().any(|w| w.start <= when.start && end <= w.end)
         };
         self.max_dur.is_some_and(room)
+    }
+
+    /// The same, with events of the group that start in the segment and may belong to it or not.
+    #[must_use]
+    pub(super) fn with_maybe(mut self, group: Option<&Group<'_>>, segments: &[Interval]) -> Self {
+        let Some(group) = group.filter(|g| !g.maybe.is_empty()) else {
+            return self;
+        };
+        let (mut n, mut sum, mut longest) = (0u64, 0i128, 0i64);
+        for part in &group.maybe {
+            for i in part.iter() {
+                if segments.iter().any(|s| s.contains(part.lane.start[i])) {
+                    n += 1;
+                    sum += i128::from(part.lane.dur[i]);
+                    longest = longest.max(part.lane.dur[i]);
+                }
+            }
+        }
+        if n == 0 {
+            return self;
+        }
+        self.max_dur = if self.is_nothing() {
+            Some(longest)
+        } else {
+            self.max_dur.map(|m| m.max(longest))
+        };
+        self.count = self.count.map(|c| c + n);
+        self.sum = self.sum.map(|s| s + sum);
+        self.whole = None;
+        self.least = 0;
+        self.why = self.why.or_else(|| group.doubt.clone());
+        self
     }
 
     /// The reason, or a general one.
@@ -214,7 +292,8 @@ impl<'t> Engine<'t> {
                 }
             })
             .collect();
-        let groups: Groups<'t> = Arc::new(groups.into_iter().flatten().filter(|g| !g.parts.is_empty()).collect());
+        let any = |g: &Group<'t>| !g.parts.is_empty() || !g.maybe.is_empty();
+        let groups: Groups<'t> = Arc::new(groups.into_iter().flatten().filter(any).collect());
         if let Ok(mut cache) = self.cache.lock() {
             cache.insert(id, Arc::clone(&groups));
         }
@@ -237,18 +316,23 @@ impl<'t> Engine<'t> {
 
     fn group(&self, sel: &Selector, key: KeyVal, lanes: &[&'t Lane]) -> Group<'t> {
         match self.thresholds(&sel.filters, key) {
-            Ok(thresholds) => {
-                let parts = lanes
-                    .iter()
-                    .map(|&lane| Part {
+            Ok((thresholds, why)) => {
+                let (mut parts, mut maybe) = (Vec::new(), Vec::new());
+                for &lane in lanes {
+                    let chosen = self.select(sel, lane, &thresholds, None);
+                    parts.push(Part { lane, idx: chosen.sure });
+                    maybe.push(Part {
                         lane,
-                        idx: self.select(sel, lane, &thresholds, None),
-                    })
-                    .filter(|p| p.len() > 0)
-                    .collect();
+                        idx: Some(chosen.maybe),
+                    });
+                }
+                parts.retain(|p| p.len() > 0);
+                maybe.retain(|p| p.len() > 0);
                 Group {
                     key,
                     parts,
+                    doubt: (!maybe.is_empty()).then(|| why.unwrap_or_else(no_first_use)),
+                    maybe,
                     uncertain: self.shaky(sel, key),
                 }
             }
@@ -262,6 +346,8 @@ impl<'t> Engine<'t> {
                 Group {
                     key,
                     parts,
+                    maybe: Vec::new(),
+                    doubt: None,
                     uncertain: Some(why),
                 }
             }
@@ -270,8 +356,7 @@ impl<'t> Engine<'t> {
 
     /// Groups by parts of the key that single events decide.
     fn split(&self, sel: &Selector, keying: &Keying, key: KeyVal, lanes: &[&'t Lane]) -> Vec<Group<'t>> {
-        let mut out: std::collections::BTreeMap<KeyVal, Vec<Part<'t>>> = std::collections::BTreeMap::new();
-        let mut uncertain: FxHashMap<KeyVal, Reason> = FxHashMap::default();
+        let mut out: std::collections::BTreeMap<KeyVal, Group<'t>> = std::collections::BTreeMap::new();
         for &lane in lanes {
             let mut by: std::collections::BTreeMap<[i64; 5], Vec<u32>> = std::collections::BTreeMap::new();
             for i in 0..lane.len() {
@@ -281,17 +366,28 @@ impl<'t> Engine<'t> {
             }
             for (extra, idx) in by {
                 let k = key.with_extra(extra);
+                let group = out.entry(k).or_insert_with(|| Group {
+                    key: k,
+                    parts: Vec::new(),
+                    maybe: Vec::new(),
+                    doubt: None,
+                    uncertain: None,
+                });
                 match self.thresholds(&sel.filters, k) {
-                    Ok(thresholds) => {
-                        let idx = self.select(sel, lane, &thresholds, Some(idx.into()));
-                        let part = Part { lane, idx };
-                        if part.len() > 0 {
-                            out.entry(k).or_default().push(part);
+                    Ok((thresholds, why)) => {
+                        let chosen = self.select(sel, lane, &thresholds, Some(idx.into()));
+                        if !chosen.maybe.is_empty() {
+                            group.doubt = why.or_else(|| Some(no_first_use()));
                         }
+                        group.parts.push(Part { lane, idx: chosen.sure });
+                        group.maybe.push(Part {
+                            lane,
+                            idx: Some(chosen.maybe),
+                        });
                     }
                     Err(why) => {
-                        uncertain.insert(k, why);
-                        out.entry(k).or_default().push(Part {
+                        group.uncertain = Some(why);
+                        group.parts.push(Part {
                             lane,
                             idx: Some(idx.into()),
                         });
@@ -299,32 +395,42 @@ impl<'t> Engine<'t> {
                 }
             }
         }
-        out.into_iter()
-            .map(|(key, parts)| Group {
-                key,
-                parts,
-                uncertain: uncertain.get(&key).cloned(),
-            })
-            .collect()
+        let mut groups: Vec<Group<'t>> = out.into_values().collect();
+        for g in &mut groups {
+            g.parts.retain(|p| p.len() > 0);
+            g.maybe.retain(|p| p.len() > 0);
+        }
+        groups
     }
 
-    /// Values of the metrics that filters name, for one key.
-    pub(super) fn thresholds(&self, filters: &[Filter], key: KeyVal) -> Result<Thresholds, Reason> {
+    /// Values of the metrics that filters name, for one key: every combination of the ends of those that
+    /// are only known to lie between two, and why they are not exact.
+    ///
+    /// An event that passes with all combinations passes whatever the values are, for a comparison that
+    /// is linear in each of them changes its mind at most once in between.
+    pub(super) fn thresholds(
+        &self,
+        filters: &[Filter],
+        key: KeyVal,
+    ) -> Result<(Vec<Thresholds>, Option<Reason>), Reason> {
         let mut ids = Vec::new();
         for f in filters {
             metrics_of_filter(f, &mut ids);
         }
-        let mut out = Thresholds::default();
+        ids.sort_unstable();
+        ids.dedup();
+        let (mut out, mut doubt, mut unsure) = (vec![Thresholds::default()], None, 0);
         for id in ids {
             let value = self.metric_value(id, key);
-            match value.point() {
-                Some(n) => {
-                    out.insert(id, Some(n));
+            let ends = match (value.lo, value.hi) {
+                _ if value.empty => vec![None],
+                (Ext::Fin(a), Ext::Fin(b)) if a == b => vec![Some(a)],
+                (Ext::Fin(a), Ext::Fin(b)) if unsure < MAX_UNSURE && filters.iter().all(|f| linear_in(f, id)) => {
+                    unsure += 1;
+                    doubt = doubt.or(value.why);
+                    vec![Some(a), Some(b)]
                 }
-                None if value.empty => {
-                    out.insert(id, None);
-                }
-                None => {
+                _ => {
                     return Err(value.why.unwrap_or_else(|| {
                         Reason::new(
                             Lack::Partial,
@@ -332,13 +438,61 @@ impl<'t> Engine<'t> {
                         )
                     }));
                 }
-            }
+            };
+            let with = |t: &Thresholds, end: Option<Num>| {
+                let mut t = t.clone();
+                t.values.insert(id, end);
+                t
+            };
+            out = out.iter().flat_map(|t| ends.iter().map(move |e| with(t, *e))).collect();
         }
-        Ok(out)
+        Ok((out, doubt))
     }
 
-    /// Positions of a lane that pass the selector's filters.
+    /// Positions of a lane that pass the selector's filters for certain, and those that may.
     pub(super) fn select(
+        &self,
+        sel: &Selector,
+        lane: &Lane,
+        thresholds: &[Thresholds],
+        from: Option<Arc<[u32]>>,
+    ) -> Chosen {
+        let doubted = sel.filters.iter().any(|f| uses(f, Field::FirstUse))
+            && lane.flags.iter().any(|f| f & flag::FIRST_UNSURE != 0);
+        let mut cases: Vec<Thresholds> = thresholds.to_vec();
+        if doubted {
+            cases.extend(thresholds.iter().map(|t| Thresholds {
+                doubted_first: true,
+                ..t.clone()
+            }));
+        }
+        let mut found = cases.iter().map(|t| self.pass(sel, lane, t, from.clone()));
+        let mut sure = found.next().flatten();
+        if cases.len() == 1 {
+            return Chosen {
+                sure,
+                maybe: Arc::from([]),
+            };
+        }
+        let list = |idx: Option<Arc<[u32]>>| idx.or_else(|| keep(lane, None, |_| true)).unwrap_or_default();
+        let mut common: Vec<u32> = list(sure.take()).to_vec();
+        let mut any = common.clone();
+        for idx in found {
+            let idx = list(idx);
+            common.retain(|i| idx.binary_search(i).is_ok());
+            any.extend_from_slice(&idx);
+        }
+        any.sort_unstable();
+        any.dedup();
+        any.retain(|i| common.binary_search(i).is_err());
+        Chosen {
+            sure: Some(common.into()),
+            maybe: any.into(),
+        }
+    }
+
+    /// Positions of a lane that pass the selector's filters, were these the thresholds.
+    fn pass(
         &self,
         sel: &Selector,
         lane: &Lane,
@@ -379,13 +533,13 @@ impl<'t> Engine<'t> {
                 }
             }
             Filter::Flag(Field::FirstUse) => {
-                return keep(lane, idx, |i| lane.flags_at(i) & flag::FIRST_USE != 0);
+                return keep(lane, idx, |i| first_use(lane, i, thresholds));
             }
             Filter::Not(inner) if **inner == Filter::Flag(Field::FirstUse) => {
                 if lane.flags.is_empty() {
                     return idx;
                 }
-                return keep(lane, idx, |i| lane.flags[i] & flag::FIRST_USE == 0);
+                return keep(lane, idx, |i| !first_use(lane, i, thresholds));
             }
             _ => {
                 if let Some(same) = self.lane_wide(filter, lane) {
@@ -477,7 +631,7 @@ impl<'t> Engine<'t> {
             }
             Filter::Match { pattern, negated, .. } => Regex::is_match(&pattern.0, name()) != *negated,
             Filter::OneOf { field, any_of } => self.field(lane, i, *field).is_some_and(|v| any_of.contains(&v)),
-            Filter::Flag(Field::FirstUse) => lane.flags_at(i) & flag::FIRST_USE != 0,
+            Filter::Flag(Field::FirstUse) => first_use(lane, i, thresholds),
             Filter::Flag(_) => false,
             Filter::Not(inner) => !self.test(inner, lane, i, thresholds),
             Filter::All(list) => list.iter().all(|f| self.test(f, lane, i, thresholds)),
@@ -533,7 +687,7 @@ impl<'t> Engine<'t> {
     fn number(&self, v: &Value, lane: &Lane, i: usize, thresholds: &Thresholds) -> Option<Num> {
         match v {
             Value::Num(n) => Some(*n),
-            Value::Metric(id) => thresholds.get(id).copied().flatten(),
+            Value::Metric(id) => thresholds.values.get(id).copied().flatten(),
             Value::Field(f) => self.field(lane, i, *f).map(|v| Num::int(v.into())),
             Value::Neg(v) => self.number(v, lane, i, thresholds)?.negated(),
             Value::Arith(op, a, b) => {
@@ -564,6 +718,9 @@ impl<'t> Engine<'t> {
                     ));
                 }
                 let mut m = self.missing(inner, key, segment);
+                if !inner.filters.is_empty() && self.doubts_first_use(inner, key) {
+                    m = Missing::anything(no_first_use());
+                }
                 if !m.is_nothing() {
                     m = Missing {
                         count: None,
@@ -598,13 +755,15 @@ impl<'t> Engine<'t> {
         }
     }
 
+    /// Whether some launch of the key may be the first of its kernel or not.
+    fn doubts_first_use(&self, sel: &Selector, key: KeyVal) -> bool {
+        let here = |l: &&&Lane| key.process().is_none_or(|p| self.trace.thread(l.thread).process == p);
+        let doubted = |l: &Lane| l.flags.iter().any(|f| f & flag::FIRST_UNSURE != 0);
+        self.lanes(sel).iter().filter(here).any(|l| doubted(l))
+    }
+
     fn missing_calls(&self, sel: &Selector, ops: &[Op], key: KeyVal, segment: Interval) -> Missing {
-        let mut out = Missing::nothing();
-        let mut whole = Whole {
-            min: i64::MAX,
-            ..Whole::default()
-        };
-        let mut whole_known = true;
+        let mut absent = Absent::default();
         let (mut observed, mut selected) = (false, false);
         let mut windows: Option<Vec<Interval>> = None;
         let ops: Vec<Op> = ops
@@ -632,19 +791,10 @@ impl<'t> Engine<'t> {
                 // Aggregates are by process: they tell of all its threads.
                 complete.truncate(from);
                 selected = true;
-                match &state {
-                    Rows::Windows(w) => {
-                        windows = Some(windows.map_or_else(|| w.clone(), |old| intersect(&old, w)));
-                    }
-                    Rows::AtLeast(min) => out.max_dur = Some(out.max_dur.unwrap_or(0).max(*min)),
-                    _ => {}
+                if let Rows::Windows(w) = &state {
+                    windows = Some(windows.map_or_else(|| w.clone(), |old| intersect(&old, w)));
                 }
-                self.count_missing(p, op, &state, segment, &mut out, &mut whole, &mut whole_known);
-            }
-        }
-        if selected {
-            for lane in complete {
-                add_rows(&mut whole, lane, segment);
+                self.count_missing(p, op, &state, segment, &mut absent);
             }
         }
         if !observed {
@@ -656,10 +806,20 @@ impl<'t> Engine<'t> {
         if !selected {
             return Missing::nothing();
         }
-        out.windows = windows.unwrap_or_default();
+        for lane in complete {
+            add_rows(&mut absent.whole, lane, segment);
+        }
         let plain = sel.filters.is_empty() && sel.source != Source::Gpu && !key.is_finer_than_counts();
-        out.whole = (whole_known && plain).then_some(whole);
-        out.least = if out.whole.is_some() { out.count.unwrap_or(0) } else { 0 };
+        let whole = (absent.whole_known && plain).then_some(absent.whole);
+        let mut out = Missing {
+            count: absent.count,
+            least: whole.and(absent.count).unwrap_or(0),
+            sum: absent.sum,
+            max_dur: absent.longest.filter(|_| absent.count != Some(0)),
+            whole,
+            windows: windows.unwrap_or_default(),
+            why: absent.why,
+        };
         if out.why.is_none() && !out.is_nothing() {
             let text = format!(
                 "only slow {} events were stored after the first seconds",
@@ -679,95 +839,76 @@ impl<'t> Engine<'t> {
         out
     }
 
-    #[expect(clippy::too_many_arguments, reason = "accumulators of one loop")]
-    fn count_missing(
-        &self,
-        p: ProcIdx,
-        op: Op,
-        state: &Rows,
-        segment: Interval,
-        out: &mut Missing,
-        whole: &mut Whole,
-        whole_known: &mut bool,
-    ) {
+    /// Adds what is known of the calls of one process and operation that are no rows.
+    ///
+    /// Only what the file proves: the threshold of our recorder, and what the aggregates count, sum and
+    /// bound beyond the rows. That other recorders keep calls longer than 3 times the median of the last
+    /// thousand bounds nothing, for those are not in the file.
+    fn count_missing(&self, p: ProcIdx, op: Op, state: &Rows, segment: Interval, out: &mut Absent) {
         let process = self.trace.process(p);
         let node = self.trace.node(process.node);
-        if let Some(losses) = &node.losses {
+        // No call at least this long was left out on purpose.
+        let cap = match state {
+            Rows::AtLeast(least) => Some(least.saturating_sub(1).max(0)),
+            _ => None,
+        };
+        // Counted when they ended: a call of the segment may have been lost after it.
+        let losses = node.losses.iter().flatten();
+        let lost: u64 = losses
+            .filter(|l| l.concerns(op) && l.when.end >= segment.start)
+            .map(|l| l.lost)
+            .sum();
+        if lost > 0 {
             // What was lost can have been calls of any length, and nothing counted them by process.
-            let source = op.def().source.name();
-            let lost: u64 = losses
-                .iter()
-                .filter(|l| l.source == source && l.when.overlap(segment) > 0)
-                .map(|l| l.lost)
-                .sum();
-            if lost > 0 {
-                out.count = out.count.map(|c| c + lost);
-                (out.sum, *whole_known) = (None, false);
-                out.why = Some(Reason::new(Lack::Partial, format!("{lost} {source} events were lost")));
-            }
-            if node.stored == Stored::Everything {
-                *whole_known = false;
-                return;
-            }
+            out.count = out.count.map(|c| c + lost);
+            (out.sum, out.longest, out.whole_known) = (None, None, false);
+            out.why = Some(Reason::new(
+                Lack::Partial,
+                format!("{lost} {} events were lost", op.def().source.name()),
+            ));
+        }
+        if node.stored == Stored::Everything {
+            out.whole_known = false;
+            return;
         }
         let Some(counted) = coverage::counted(self.trace, p, op) else {
             let rows_here = process.threads.iter().any(|t| self.trace.lane(*t, op).is_some());
-            // Without aggregates nothing bounds what was not stored, unless the process never made
-            // such a call in any row either: then it is not worth a doubt.
-            if rows_here {
-                (out.count, out.sum, *whole_known) = (None, None, false);
-                out.max_dur = match state {
-                    Rows::AtLeast(min) => Some(out.max_dur.unwrap_or(0).max(*min)),
-                    _ => None,
-                };
+            // Aggregates that count other calls and none of these say that there was none.
+            if rows_here || node.counted.is_empty() {
+                (out.count, out.sum, out.whole_known) = (None, None, false);
+                out.longest = out.longest.zip(cap).map(|(a, b)| a.max(b));
             }
             return;
         };
         let rows: Vec<&Lane> = process.threads.iter().filter_map(|t| self.trace.lane(*t, op)).collect();
-        let mut longest: Option<i64> = Some(out.max_dur.unwrap_or(0));
-        let selective = matches!(node.stored, Stored::Selected(_));
-        let (mut hidden, mut told) = (false, false);
         let late = op.def().anchor == Anchor::End;
-        whole.bytes_unknown |= !sums_bytes(op);
+        out.whole.bytes_unknown |= !sums_bytes(op);
         for b in &counted.minutes {
             let span = Interval::new(b.start, b.start + b.len);
             if span.distance(segment) > 0 {
                 continue;
             }
             if !b.reliable {
-                // Overwritten by a late event: it hides how many calls there were, not how long: what
-                // was dropped in it was dropped by the same rule as in the other buckets.
-                (out.count, out.sum, *whole_known) = (None, None, false);
-                hidden = true;
+                // Overwritten by a late event: it hides how many calls there were and how long.
+                (out.count, out.sum, out.whole_known) = (None, None, false);
+                out.longest = out.longest.zip(cap).map(|(a, b)| a.max(b));
                 continue;
             }
-            told = true;
             let inside = segment.start <= span.start && span.end <= segment.end;
             let edge = !inside && (self.bucket_is_cut(p, span, segment));
-            *whole_known &= !edge;
+            out.whole_known &= !edge;
             let stored: i128 = rows.iter().map(|l| sum_between(l, span, late)).sum();
             let (count, sum) = (b.count.saturating_sub(b.rows), (b.sum - stored).max(0));
             out.count = out.count.map(|c| c + count);
             out.sum = out.sum.map(|s| s + sum);
-            add_bucket(whole, b);
-            // One of them has at most what the others leave of their sum.
-            let others = i128::from(count.saturating_sub(1)).saturating_mul(b.min.into());
-            let most = i64::try_from((sum - others).max(0)).unwrap_or(i64::MAX).min(b.max);
-            // A selective recorder drops only calls of at most three times the median of their time, and
-            // a median is at most twice the mean.
-            let mean = if b.count == 0 { 0 } else { b.sum / i128::from(b.count) };
-            let usual = i64::try_from(mean.saturating_mul(6)).unwrap_or(i64::MAX);
-            let most = if selective { most.min(usual) } else { most };
-            if selective {
-                longest = longest.map(|l| l.max(usual.min(b.max)));
+            add_bucket(&mut out.whole, b);
+            if count > 0 {
+                // One of them has at most what the others leave of their sum.
+                let others = i128::from(count - 1).saturating_mul(b.min.into());
+                let most = i64::try_from((sum - others).max(0)).unwrap_or(i64::MAX).min(b.max);
+                let most = cap.map_or(most, |c| most.min(c));
+                out.longest = out.longest.map(|l| l.max(most));
             }
-            longest = longest.map(|l| if count == 0 { l } else { l.max(most) });
-        }
-        if hidden && !(told && selective) {
-            longest = None;
-        }
-        if !matches!(state, Rows::AtLeast(_)) {
-            out.max_dur = longest;
         }
     }
 
@@ -819,7 +960,7 @@ impl<'t> Engine<'t> {
         }
         if let (Some(longest), Some(least), None) = (out.max_dur, least_duration(&sel.filters), &out.why) {
             // Only shorter stints than the filters ask for were left out.
-            if least > longest && self.losses(key, Source::Sched) == 0 {
+            if least > longest && self.sched_losses(key) == 0 {
                 out = Missing::nothing();
             }
         }
@@ -833,15 +974,24 @@ impl<'t> Engine<'t> {
         out
     }
 
-    /// Events of a source that the node of the key lost.
-    fn losses(&self, key: KeyVal, source: Source) -> u64 {
+    /// Scheduling events that the node of the key lost.
+    fn sched_losses(&self, key: KeyVal) -> u64 {
         let losses = self.trace.node(key.node()).losses.iter().flatten();
-        losses.filter(|l| l.source == source.name()).map(|l| l.lost).sum()
+        losses
+            .filter(|l| l.source == Source::Sched.name())
+            .map(|l| l.lost)
+            .sum()
     }
 
     /// Keys of processes that have calls of the selection in aggregates, stored or not.
     pub(super) fn counted_keys(&self, sel: &Selector, key: &[Key]) -> Vec<KeyVal> {
-        let Base::Ops(ops) = &sel.base else { return Vec::new() };
+        let switch: Vec<Op> = Op::by_ids(3, 1).into_iter().collect();
+        let ops = match &sel.base {
+            Base::Ops(ops) => ops,
+            Base::State(_) => &switch,
+            Base::Gap(inner) | Base::DrainedGap(inner) => return self.counted_keys(inner, key),
+            Base::Slump(_) | Base::BusySeconds => return Vec::new(),
+        };
         if key
             .iter()
             .any(|k| !matches!(k, Key::Node | Key::Pid | Key::Tid | Key::Op))
@@ -855,8 +1005,10 @@ impl<'t> Engine<'t> {
                 let Some(p) = c.process.filter(|_| dropped) else {
                     continue;
                 };
+                // Those of off-CPU time are by thread.
+                let by_thread = matches!(sel.base, Base::State(_));
                 for &t in &self.trace.process(p).threads {
-                    if self.thread_passes(sel, t) {
+                    if (!by_thread || self.trace.thread(t).tid == c.pid) && self.thread_passes(sel, t) {
                         out.push(KeyVal::of_thread(self.trace, t).with_op(c.op).project(key));
                     }
                 }
@@ -915,6 +1067,47 @@ fn pins_thread(sel: &Selector) -> bool {
             Filter::Flag(Field::Launcher) | Filter::Cmp(Value::Field(Field::Tid), CmpOp::Eq, _)
         )
     })
+}
+
+/// Whether a filter changes its mind at most once as the value of the metric grows: not with `=`, and not
+/// where it divides.
+fn linear_in(f: &Filter, id: crate::lang::hir::MetricId) -> bool {
+    fn names(v: &Value, id: crate::lang::hir::MetricId) -> bool {
+        let mut ids = Vec::new();
+        metrics_of_value(v, &mut ids);
+        ids.contains(&id)
+    }
+    fn linear(v: &Value, id: crate::lang::hir::MetricId) -> bool {
+        match v {
+            Value::Num(_) | Value::Field(_) | Value::Metric(_) => true,
+            Value::Neg(v) => linear(v, id),
+            Value::Arith(Arith::Div, a, b) => linear(a, id) && !names(b, id),
+            Value::Arith(Arith::Mul, a, b) => linear(a, id) && linear(b, id) && !(names(a, id) && names(b, id)),
+            Value::Arith(_, a, b) => linear(a, id) && linear(b, id),
+        }
+    }
+    match f {
+        Filter::Cmp(a, op, b) => {
+            let free = !names(a, id) && !names(b, id);
+            free || !matches!(op, CmpOp::Eq | CmpOp::Ne) && linear(a, id) && linear(b, id)
+        }
+        Filter::Not(inner) => linear_in(inner, id),
+        Filter::All(list) | Filter::Any(list) => list.iter().all(|f| linear_in(f, id)),
+        _ => true,
+    }
+}
+
+fn no_first_use() -> Reason {
+    Reason::new(
+        Lack::Partial,
+        "which launches were the first of their kernel is not known: earlier ones may be no rows",
+    )
+}
+
+/// Whether a launch was the first of its kernel, as far as that is taken for granted.
+fn first_use(lane: &Lane, i: usize, thresholds: &Thresholds) -> bool {
+    let flags = lane.flags_at(i);
+    flags & flag::FIRST_USE != 0 && !(thresholds.doubted_first && flags & flag::FIRST_UNSURE != 0)
 }
 
 fn simple(f: &Filter) -> bool {
@@ -1050,7 +1243,7 @@ fn holds(n: i128, op: CmpOp) -> bool {
 pub(super) fn constant(v: &Value, thresholds: &Thresholds) -> Option<Num> {
     match v {
         Value::Num(n) => Some(*n),
-        Value::Metric(id) => thresholds.get(id).copied().flatten(),
+        Value::Metric(id) => thresholds.values.get(id).copied().flatten(),
         Value::Field(_) => None,
         Value::Neg(v) => constant(v, thresholds)?.negated(),
         Value::Arith(op, a, b) => {
@@ -1061,7 +1254,7 @@ pub(super) fn constant(v: &Value, thresholds: &Thresholds) -> Option<Num> {
 }
 
 /// Arithmetic on points; `None` on overflow and on division by zero.
-fn exactly(op: Arith, a: Num, b: Num) -> Option<Num> {
+pub(super) fn exactly(op: Arith, a: Num, b: Num) -> Option<Num> {
     match op {
         Arith::Add => a.plus(b),
         Arith::Sub => a.minus(b),
@@ -1209,6 +1402,7 @@ pub(super) fn uses(f: &Filter, field: Field) -> bool {
     }
     match f {
         Filter::Cmp(a, _, b) => value(a, field) || value(b, field),
+        Filter::Flag(f) => *f == field,
         Filter::Not(inner) => uses(inner, field),
         Filter::All(list) | Filter::Any(list) => list.iter().any(|f| uses(f, field)),
         _ => false,

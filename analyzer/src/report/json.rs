@@ -173,7 +173,8 @@ pub struct JsonDiagnosis {
     pub impact_ns: i64,
     /// Whom it concerns.
     pub key: JsonKey,
-    /// Whose time proves it; null where the rule joins nothing.
+    /// How closely what the finding joins is tied: on one thread, in one process, or only on one node
+    /// (requests and the GPU work of a host); null where nothing is joined.
     #[schemars(extend("enum" = ["thread", "process", "node", null]))]
     pub link: Option<String>,
     /// First witness.
@@ -209,7 +210,8 @@ pub struct JsonFactors {
     pub data_quality: f64,
     /// 1 where there were enough samples.
     pub support: f64,
-    /// Same thread 1, same process 0.5, same node 0.25.
+    /// Cause and symptom on the same thread 1, in the same process 0.5, on the same node 0.25; 1 where no
+    /// cause is named.
     pub link: f64,
     /// 1 minus the share of shifts in time that explain as much by chance.
     pub evidence: f64,

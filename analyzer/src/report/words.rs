@@ -246,7 +246,10 @@ pub(super) fn confidence(d: &Diagnosis) -> String {
             },
         ),
     ];
+    // Requests and a busy GPU are the setting of what is slow, no cause of it.
+    let setting = d.link == Some(Link::Node) && f.link == 1000;
     match d.link {
+        _ if setting => {}
         Some(Link::Thread) => out.push(factor(f.link, "cause and symptom on the same thread")),
         Some(Link::Process) => out.push(factor(f.link, "cause and symptom on different threads of one process")),
         Some(Link::Node) => out.push(factor(f.link, "cause and symptom only on the same node")),
@@ -255,6 +258,7 @@ pub(super) fn confidence(d: &Diagnosis) -> String {
     }
     match (f.evidence, d.link) {
         (1000.., None) => {}
+        (1000.., _) if setting => {}
         (1000.., Some(_)) => out.push("no shift in time explains as much by chance".to_owned()),
         (share, _) => out.push(format!(
             "{} of the shifts in time explain as much by chance ({})",

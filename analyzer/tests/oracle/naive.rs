@@ -809,8 +809,10 @@ impl<'a> Naive<'a> {
         }
         let lists: Vec<Vec<Span>> = placed.iter().map(|p| self.witnesses(p, who)).collect();
         let mut chosen: Vec<Span> = Vec::new();
-        let mut anchors: Vec<Span> = Vec::new();
+        let mut anchors: Vec<Vec<Span>> = Vec::new();
         tuples(&lists, d, &mut chosen, &mut anchors);
+        // No placed term at all: one choice of nothing.
+        anchors.retain(|a| !a.is_empty());
         if anchors.is_empty() {
             return if placed.iter().all(|p| !located(p)) {
                 // Nothing with a place: stints on their own.
@@ -820,11 +822,13 @@ impl<'a> Naive<'a> {
                 Truth::False
             };
         }
-        let near = |a: &Span, s: State, x: i64| {
+        let near = |all: &Vec<Span>, s: State, x: i64| {
             let stints = self.events(&state_sel(s), who).unwrap_or_default();
             let tids: BTreeSet<i64> = stints.iter().map(|s| s.tid).collect();
             tids.iter().any(|t| {
-                let near = stints.iter().filter(|s| s.tid == *t && distance(s, a) <= d);
+                let near = stints
+                    .iter()
+                    .filter(|s| s.tid == *t && all.iter().all(|a| distance(s, a) <= d));
                 near.map(|s| s.len()).sum::<i64>() > x
             })
         };
@@ -836,7 +840,7 @@ impl<'a> Naive<'a> {
             self.coverage(Base::State(s), who).1
                 && anchors
                     .iter()
-                    .all(|a| a.tid < 0 || self.told_tid(a.tid, Base::State(s)))
+                    .all(|all| all[0].tid < 0 || self.told_tid(all[0].tid, Base::State(s)))
         };
         let left = anchors
             .iter()
@@ -917,10 +921,10 @@ fn located(p: &Pred) -> bool {
     }
 }
 
-/// First members of all choices of one of each list, no two further apart than `d`.
-fn tuples(lists: &[Vec<Span>], d: i64, chosen: &mut Vec<Span>, anchors: &mut Vec<Span>) {
+/// All choices of one of each list, no two further apart than `d`.
+fn tuples(lists: &[Vec<Span>], d: i64, chosen: &mut Vec<Span>, anchors: &mut Vec<Vec<Span>>) {
     let Some(list) = lists.get(chosen.len()) else {
-        anchors.extend(chosen.first());
+        anchors.push(chosen.clone());
         return;
     };
     for w in list {

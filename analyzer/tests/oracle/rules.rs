@@ -475,8 +475,8 @@ fn window(key: Key, exact: bool) -> BoxedStrategy<Pred> {
 fn within(key: Key, exact: bool) -> BoxedStrategy<Pred> {
     let d = prop::sample::select(vec![0, US, MS, 7 * MS, 100 * MS, SEC]);
     let state = (states(), short()).prop_map(|(s, d)| Pred::State(s, d * 3));
-    let with_state = (placed(key, exact), prop::collection::vec(state, 1..3)).prop_map(|(p, states)| {
-        let mut all = vec![p];
+    let placed_terms = prop::collection::vec(placed(key, exact), 1..3);
+    let with_state = (placed_terms, prop::collection::vec(state, 1..3)).prop_map(|(mut all, states)| {
         all.extend(states);
         all
     });

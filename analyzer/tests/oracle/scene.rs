@@ -186,10 +186,10 @@ fn build(threads: &[(Vec<Step>, Vec<Step>, Vec<Step>)], watched: [u8; 2], begin:
     out
 }
 
-/// The first row of a kernel in its process, for each layer.
+/// The first launch of a kernel in its process to return, for each layer.
 fn first_uses(events: &mut [Ev]) {
     let mut order: Vec<usize> = (0..events.len()).filter(|&i| events[i].kernel != 0).collect();
-    order.sort_by_key(|&i| (events[i].start, i));
+    order.sort_by_key(|&i| (events[i].end(), i));
     let mut seen = std::collections::BTreeSet::new();
     for i in order {
         let e = &mut events[i];

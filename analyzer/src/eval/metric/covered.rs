@@ -120,7 +120,8 @@ impl<'t> Engine<'t> {
         key: KeyVal,
     ) -> Result<Proof, Reason> {
         let life = key::life(self.trace, key).unwrap_or_else(|| hull(seg));
-        let thresholds = self.thresholds(&b.filters, key)?;
+        let (thresholds, doubt) = self.thresholds(&b.filters, key)?;
+        let mut unsure = false;
         let mut slots: BTreeMap<u64, usize> = BTreeMap::new();
         let mut proof = Proof {
             events: Vec::new(),
@@ -147,23 +148,32 @@ impl<'t> Engine<'t> {
                     };
                     let mut all = Vec::new();
                     for lane in lanes {
-                        match self.select(b, lane, &thresholds, None) {
+                        let chosen = self.select(b, lane, &thresholds, None);
+                        unsure |= !chosen.maybe.is_empty();
+                        match chosen.sure {
                             None => all.extend((0..lane.len()).map(|i| lane.interval(i))),
                             Some(idx) => all.extend(idx.iter().map(|&i| lane.interval(i as usize))),
                         }
                     }
-                    proof.unions.push(Union::of(all));
                     let rows = self.b_rows(b, scope, &threads, key, hull(seg));
                     proof.unobserved.push(rows == Rows::Unobserved);
                     proof.windows.push(match rows {
-                        Rows::Windows(w) => Some(w),
+                        // What ends in a window is a row. After the last of one thread another may have
+                        // begun that ended later; with several threads that may be so at any time.
+                        Rows::Windows(w) if scope == Scope::Thread && b.filters.is_empty() => Some(known(&w, &all)),
+                        Rows::Windows(_) => Some(Vec::new()),
                         Rows::AtLeast(_) => Some(Vec::new()),
                         _ => None,
                     });
+                    proof.unions.push(Union::of(all));
                     proof.unions.len() - 1
                 })
             });
             proof.events.push((lane.interval(i), slot));
+        }
+        if unsure {
+            let why = || Reason::new(Lack::Partial, "which intervals the filter takes is not known");
+            return Err(doubt.unwrap_or_else(why));
         }
         Ok(proof)
     }
@@ -206,7 +216,7 @@ impl<'t> Engine<'t> {
             Ok(seg) => seg,
             Err(why) => return Val::of_no_part(why),
         };
-        let missing = self.missing(a, key, hull(&seg));
+        let missing = self.missing(a, key, hull(&seg)).with_maybe(group, &seg);
         if let Some(why) = group.and_then(|g| g.uncertain.clone()) {
             return Val::unknown(why);
         }
@@ -241,10 +251,14 @@ impl<'t> Engine<'t> {
         let what = || match &b.base {
             Base::State(State::OffCpu) => "off-CPU time of the thread".to_owned(),
             Base::State(s) => format!("when the thread was in state {}", s.name()),
-            _ => format!("{} intervals", b.source.name()),
+            _ => format!("all {} intervals", b.source.name()),
         };
         if blind == total && total > 0 {
-            return Val::unknown(Reason::new(Lack::Missing, format!("{} is not in this trace", what())));
+            let text = match &b.base {
+                Base::State(_) => format!("{} is not in this trace", what()),
+                _ => format!("no {} intervals in this trace", b.source.name()),
+            };
+            return Val::unknown(Reason::new(Lack::Missing, text));
         }
         // Missing events of A may lie wholly inside or wholly outside of B.
         let more = match missing.sum {
@@ -283,7 +297,11 @@ impl<'t> Engine<'t> {
             Ok(p) => p,
             Err(why) => return Val::unknown(why),
         };
-        if proof.windows.iter().any(Option::is_some) || proof.unobserved.contains(&true) {
+        // Events without length meet nothing, whatever was not seen of their thread.
+        let counts = |(when, slot): &(Interval, usize)| {
+            !when.is_empty() && (proof.windows[*slot].is_some() || proof.unobserved[*slot])
+        };
+        if proof.events.iter().any(counts) {
             let text = format!("{} intervals were recorded only in part", b.source.name());
             return Val::unknown(Reason::new(Lack::Partial, text));
         }
@@ -301,6 +319,16 @@ impl<'t> Engine<'t> {
             _ => Val::nothing(),
         }
     }
+}
+
+/// The parts of the windows in which everything of a thread is known: up to the end of the last interval
+/// that ends in them.
+fn known(windows: &[Interval], rows: &[Interval]) -> Vec<Interval> {
+    let cut = |w: &Interval| {
+        let ends = rows.iter().map(|r| r.end).filter(|e| w.contains(*e));
+        ends.max().map(|end| Interval::new(w.start, end))
+    };
+    windows.iter().filter_map(cut).collect()
 }
 
 impl Proof {

@@ -27,11 +27,17 @@ pub(super) struct Cell {
     pub(super) all: Val,
     /// Over the windows in which every event is a row, where that is only a part.
     pub(super) window: Option<Val>,
+    /// A sum or count over these windows: what it has to another is a fair sample, itself it is not.
+    pub(super) portion: Option<Val>,
 }
 
 impl Cell {
     fn of(all: Val) -> Self {
-        Self { all, window: None }
+        Self {
+            all,
+            window: None,
+            portion: None,
+        }
     }
 }
 
@@ -42,6 +48,8 @@ pub(super) enum Mode {
     All,
     /// Only complete windows.
     Windows,
+    /// Only complete windows, sums and counts too: for proportions.
+    Portions,
 }
 
 impl<'t> Engine<'t> {

@@ -29,7 +29,7 @@ impl<'t> Engine<'t> {
             Ok(seg) => seg,
             Err(why) => return all(Val::of_no_part(why)),
         };
-        let mut missing = self.missing(sel, key, hull(&seg));
+        let mut missing = self.missing(sel, key, hull(&seg)).with_maybe(group, &seg);
         if seg.len() > 1 {
             // Aggregates tell of the whole between the ends, not of the pieces.
             (missing.whole, missing.least) = (None, 0);
@@ -43,9 +43,11 @@ impl<'t> Engine<'t> {
         let in_windows = (!missing.is_nothing() && !windows.is_empty()).then(|| {
             let mut rows = Rows::default();
             for w in &windows {
-                rows.add(group, *w);
+                rows.add_ended(group, *w);
             }
-            (rows, windows.iter().map(|w| w.len()).sum::<i64>())
+            // What may belong to the selection or not may do so in the windows too.
+            let missing = Missing::nothing().with_maybe(group, &windows);
+            (rows, missing, windows.iter().map(|w| w.len()).sum::<i64>())
         });
         let mut sorted = Vec::new();
         let mut sorted_windows = Vec::new();
@@ -59,11 +61,14 @@ impl<'t> Engine<'t> {
                 // What is true of a part is not true of the whole, except where a part is a fair
                 // sample: additive and extreme values are told by bounds only.
                 let sample = matches!(stat, Stat::Pct(..) | Stat::Avg | Stat::Stddev | Stat::Throughput);
-                let window = in_windows.as_ref().filter(|_| sample).map(|(rows, len)| {
-                    let nothing = Missing::nothing();
-                    rows.stat(stat, min_count, &nothing, *len, &mut sorted_windows, group, &seg)
+                // Sums and counts of a part say nothing of the whole, but their proportions do.
+                let additive = matches!(stat, Stat::Count | Stat::Sum | Stat::Bytes);
+                let found = in_windows.as_ref().filter(|_| sample || additive);
+                let found = found.map(|(rows, missing, len)| {
+                    rows.stat(stat, min_count, missing, *len, &mut sorted_windows, group, &seg)
                 });
-                Cell { all, window }
+                let (window, portion) = if sample { (found, None) } else { (None, found) };
+                Cell { all, window, portion }
             })
             .collect()
     }
@@ -122,6 +127,18 @@ impl Rows {
             rows.add(group, *s);
         }
         rows
+    }
+
+    /// Those that ended in a window: calls are stored when they return, so one that began in it and
+    /// returned later may be no row.
+    fn add_ended(&mut self, group: Option<&Group<'_>>, window: Interval) {
+        for part in group.into_iter().flat_map(|g| &g.parts) {
+            for i in part.iter().filter(|&i| window.contains(part.lane.interval(i).end)) {
+                self.durs.push(part.lane.dur[i]);
+                self.sum += i128::from(part.lane.dur[i]);
+                self.bytes += part.lane.bytes.get(i).map_or(0, |b| i128::from(*b));
+            }
+        }
     }
 
     fn add(&mut self, group: Option<&Group<'_>>, seg: Interval) {

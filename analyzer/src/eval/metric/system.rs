@@ -64,7 +64,10 @@ impl Engine<'_> {
         let exact = |v: i128| Val::exact(Num::int(v), 1);
         match fact {
             TraceFact::Lost => match &node.losses {
-                Some(losses) => exact(losses.iter().map(|l| i128::from(l.lost)).sum()),
+                Some(losses) => {
+                    let calls = losses.iter().filter(|l| !l.is_of_pages());
+                    exact(calls.map(|l| i128::from(l.lost)).sum())
+                }
                 None => Val::unknown(Reason::new(Lack::Missing, "the recorder did not count its losses")),
             },
             TraceFact::RowsMissing => exact(node.rows_missing.into()),

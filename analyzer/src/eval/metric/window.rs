@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use super::super::Engine;
 use super::super::key::KeyVal;
 use super::super::logic::{Lack, Reason, Truth};
-use super::super::select::{Identity, compare, hull};
+use super::super::select::{Group, Identity, compare, exactly, hull, metrics_of_value};
 use super::super::value::Val;
 use super::Union;
 use super::stat::stddev;
-use crate::lang::hir::{Base, CmpOp, Metric, MetricKind, Selector, Stat, Window};
+use crate::lang::hir::{Base, CmpOp, Metric, MetricId, MetricKind, Selector, Stat, Value, Window};
 use crate::trace::catalogue::Source;
 use crate::trace::coverage;
 use crate::unit::{Interval, Num};
@@ -26,6 +26,15 @@ pub(in crate::eval) struct Runs {
     /// The best value met.
     pub(in crate::eval) best: Val,
 }
+
+impl Runs {
+    fn holds(&self) -> bool {
+        self.truth == Truth::True
+    }
+}
+
+/// Bytes of the largest block of pages that the host kernel hands out at once (order 10).
+const LARGEST_PAGE: i128 = 4096 << 10;
 
 impl Engine<'_> {
     /// Runs of windows in which `metric op bound` holds. `bound` is a point.
@@ -69,7 +78,7 @@ impl Engine<'_> {
         }
         let groups = self.groups(sel, &metric.key);
         let group = Self::group_of(&groups, key);
-        let missing = self.missing(sel, key, seg);
+        let missing = self.missing(sel, key, seg).with_maybe(group, &[seg]);
         if let Some(why) = group.and_then(|g| g.uncertain.clone()) {
             return unknown(why);
         }
@@ -101,11 +110,21 @@ impl Engine<'_> {
                 op,
             );
         }
-        // More events than the rows show can only add to a sum: a bound from below stays proven.
+        // More events than the rows show can only add to a sum: a bound from below stays proven. And no
+        // window holds more than all that are missing and the most that one shows.
         let additive = is_additive(*stat);
         let grows = (additive || matches!(stat, Stat::Busy | Stat::Distinct(_))) && matches!(op, CmpOp::Gt | CmpOp::Ge);
         let proven = grows && out.truth == Truth::True;
-        if !missing.is_nothing() && !proven {
+        let more = match stat {
+            Stat::Count => missing.count.map(|c| Num::int(c.into())),
+            Stat::Rate => missing.count.and_then(|c| Num::ratio(c.into(), w.len_ns.into())),
+            Stat::Sum => missing.sum.map(Num::int),
+            Stat::Busy => missing.sum.and_then(|s| Num::ratio(s, w.len_ns.into())),
+            _ => None,
+        };
+        let most = more.and_then(|m| out.best.point().unwrap_or(Num::ZERO).plus(m));
+        let refuted = grows && most.is_some_and(|m| !compare(m, op, bound));
+        if !missing.is_nothing() && !proven && !refuted {
             return unknown(missing.reason());
         }
         if out.truth == Truth::False && events.is_empty() {
@@ -119,6 +138,68 @@ impl Engine<'_> {
             return unknown(Reason::new(Lack::Few, what));
         }
         out
+    }
+
+    /// Runs of windows in which an expression over several windowed statistics satisfies a bound. All
+    /// look at the same windows, which move in steps; a segment shorter than one is a window by itself.
+    pub(in crate::eval) fn runs_of(&self, side: &Value, key: KeyVal, op: CmpOp, bound: Num) -> Runs {
+        let unknown = |why: Reason| Runs {
+            truth: Truth::Unknown,
+            why: Some(why.clone()),
+            runs: Vec::new(),
+            best: Val::unknown(why),
+        };
+        let mut ids = Vec::new();
+        metrics_of_value(side, &mut ids);
+        let mut tables: Vec<(MetricId, Vec<Option<Num>>)> = Vec::new();
+        let mut grid: Option<Vec<Interval>> = None;
+        for id in ids {
+            let metric = &self.program.metrics[id.0 as usize];
+            let key = key.project(&metric.key);
+            let MetricKind::Stat {
+                sel,
+                stat,
+                segment,
+                over: Some(w),
+            } = &metric.kind
+            else {
+                return unknown(Reason::new(Lack::Partial, "windows and the whole trace in one sum"));
+            };
+            let pieces = match self.stretches(*segment, &metric.key, key) {
+                Ok(pieces) => pieces,
+                Err(None) => return Runs::none(),
+                Err(Some(why)) => return unknown(why),
+            };
+            let groups = self.groups(sel, &metric.key);
+            let group = Self::group_of(&groups, key);
+            let missing = self.missing(sel, key, hull(&pieces)).with_maybe(group, &pieces);
+            if let Some(why) = Self::doubt(group, &missing) {
+                return unknown(why);
+            }
+            let windows = grid.get_or_insert_with(|| pieces.iter().flat_map(|p| steps(*p, *w)).collect());
+            tables.push((id, values(group, *stat, metric.min_count, windows)));
+        }
+        let (mut runs, mut best, mut samples) = (Vec::new(), None, 0);
+        for (n, window) in grid.unwrap_or_default().into_iter().enumerate() {
+            let of = |id: MetricId| {
+                let table = tables.iter().find(|t| t.0 == id)?;
+                table.1.get(n).copied().flatten()
+            };
+            let Some(v) = number(side, &of) else { continue };
+            samples += 1;
+            if best.is_none_or(|b| better(v, b, op)) {
+                best = Some(v);
+            }
+            if compare(v, op, bound) {
+                push_run(&mut runs, window);
+            }
+        }
+        Runs {
+            truth: Truth::of(!runs.is_empty()),
+            why: None,
+            best: best.map_or_else(Val::nothing, |b| Val::exact(b, samples)),
+            runs,
+        }
     }
 
     /// Events that never become rows: the buckets of the aggregates are the windows.
@@ -138,7 +219,14 @@ impl Engine<'_> {
             return None;
         }
         let mut buckets: std::collections::BTreeMap<(i64, i64), (u64, i128)> = std::collections::BTreeMap::new();
-        let mut any = false;
+        let (mut any, mut hidden) = (false, false);
+        let skipped: u64 = {
+            let losses = self.trace.node(key.node()).losses.iter().flatten();
+            losses
+                .filter(|l| ops.iter().any(|o| l.concerns(*o)))
+                .map(|l| l.lost)
+                .sum()
+        };
         for p in self.names.members(self.trace, key) {
             for &o in ops {
                 let Some(c) = coverage::counted(self.trace, p, o) else {
@@ -148,6 +236,7 @@ impl Engine<'_> {
                 // Fine buckets if the window can hold them and they are there, else minutes.
                 let list = if c.fives.is_empty() { &c.minutes } else { &c.fives };
                 for b in list {
+                    hidden |= !b.reliable;
                     let slot = buckets.entry((b.start, b.len)).or_default();
                     slot.0 += b.count;
                     slot.1 += b.bytes;
@@ -208,13 +297,80 @@ impl Engine<'_> {
                 );
             }
         }
-        Some(Runs {
+        let mut out = Runs {
             truth: Truth::of(!runs.is_empty()),
             why: None,
             runs,
             best: best.map_or_else(Val::nothing, |b| Val::exact(b, list.len() as u64)),
-        })
+        };
+        // The skipped ones may all lie in one window, each as large as a page allocation can be.
+        let each = if stat == Stat::Bytes { LARGEST_PAGE } else { 1 };
+        let per = if stat == Stat::Rate { i128::from(w.len_ns) } else { 1 };
+        let most =
+            Num::ratio(i128::from(skipped) * each, per).and_then(|m| out.best.point().unwrap_or(Num::ZERO).plus(m));
+        let grows = matches!(op, CmpOp::Gt | CmpOp::Ge);
+        let certain = !hidden && (skipped == 0 || most.is_some_and(|m| compare(m, op, bound) == out.holds()));
+        if !certain && !(grows && out.holds()) {
+            out.truth = Truth::Unknown;
+            out.why = Some(Reason::new(Lack::Partial, "some pages were not counted"));
+        }
+        Some(out)
     }
+}
+
+/// Windows that move in steps through a segment.
+fn steps(seg: Interval, w: Window) -> Vec<Interval> {
+    if seg.len() <= w.len_ns || w.every_ns <= 0 {
+        return vec![seg];
+    }
+    let at = |k: i64| seg.start.saturating_add(k.saturating_mul(w.every_ns));
+    (0..)
+        .map(at)
+        .map(|from| Interval::new(from, from.saturating_add(w.len_ns)))
+        .take_while(|i| i.end <= seg.end)
+        .collect()
+}
+
+/// A statistic in each window; `None` where there is nothing to measure.
+fn values(group: Option<&Group<'_>>, stat: Stat, min_count: u64, windows: &[Interval]) -> Vec<Option<Num>> {
+    let mut events: Vec<Ev> = group
+        .into_iter()
+        .flat_map(|g| g.parts.iter().flat_map(|p| p.iter().map(|i| (p.lane, i))))
+        .map(|(l, i)| Ev {
+            start: l.start[i],
+            dur: l.dur[i],
+            bytes: l.bytes.get(i).copied().unwrap_or(0),
+            code: None,
+        })
+        .collect();
+    events.sort_unstable();
+    let busy = Union::of(events.iter().map(Ev::when).collect());
+    let one = |w: &Interval| {
+        let from = events.partition_point(|e| e.start < w.start);
+        let to = events.partition_point(|e| e.start < w.end).max(from);
+        let window = Window {
+            len_ns: w.len(),
+            every_ns: w.len(),
+        };
+        match stat {
+            Stat::Busy => Num::ratio(busy.overlap(*w).into(), w.len().into()),
+            // Which values of a field are different is told by single statistics only.
+            Stat::Distinct(_) => None,
+            _ => window_stat(&events[from..to], stat, min_count, window, None),
+        }
+    };
+    windows.iter().map(one).collect()
+}
+
+/// The value of an expression; `None` where a part of it has none.
+fn number(v: &Value, of: &impl Fn(MetricId) -> Option<Num>) -> Option<Num> {
+    Some(match v {
+        Value::Num(n) => *n,
+        Value::Metric(id) => of(*id)?,
+        Value::Field(_) => return None,
+        Value::Neg(v) => number(v, of)?.negated()?,
+        Value::Arith(op, a, b) => exactly(*op, number(a, of)?, number(b, of)?)?,
+    })
 }
 
 fn better(a: Num, b: Num, op: CmpOp) -> bool {
