@@ -35,6 +35,8 @@ impl Engine<'_> {
         };
         // Apart from each other: what starts with the first is in it, not before it.
         let all = match segment {
+            Segment::Before(_) if first.start <= life.start => Vec::new(),
+            Segment::After(_) if last >= life.end => Vec::new(),
             Segment::Before(_) => vec![Interval::new(life.start, first.start - 1)],
             Segment::After(_) => vec![Interval::new(last + 1, life.end)],
             _ => places,

@@ -222,7 +222,7 @@ impl Loss {
     /// Whether only pages are missing: the page counter skips an allocation that interrupts it. Nothing
     /// of another operation was lost then, although the area `mem` holds others too.
     pub fn is_of_pages(&self) -> bool {
-        self.source == "mem" && self.reason == "recursion" || self.source == "page_alloc"
+        self.source == "mem" && self.reason == "recursion" || self.source == "pages"
     }
 
     /// Whether events of the operation may be among those lost.

@@ -127,7 +127,7 @@ impl Engine<'_> {
         if !missing.is_nothing() && !proven && !refuted {
             return unknown(missing.reason());
         }
-        if out.truth == Truth::False && events.is_empty() {
+        if out.truth == Truth::False && (events.is_empty() || additive && out.best.empty) {
             out.best = if additive {
                 Val::exact(Num::ZERO, 0)
             } else {
