@@ -375,7 +375,7 @@ impl<'t> Engine<'t> {
                 });
                 match self.thresholds(&sel.filters, k) {
                     Ok((thresholds, why)) => {
-                        let chosen = self.select(sel, lane, &thresholds, Some(idx.into()));
+                        let chosen = self.select(sel, lane, &thresholds, Some(&idx.into()));
                         if !chosen.maybe.is_empty() {
                             group.doubt = why.or_else(|| Some(no_first_use()));
                         }
@@ -455,7 +455,7 @@ impl<'t> Engine<'t> {
         sel: &Selector,
         lane: &Lane,
         thresholds: &[Thresholds],
-        from: Option<Arc<[u32]>>,
+        from: Option<&Arc<[u32]>>,
     ) -> Chosen {
         let doubted = sel.filters.iter().any(|f| uses(f, Field::FirstUse))
             && lane.flags.iter().any(|f| f & flag::FIRST_UNSURE != 0);
@@ -466,7 +466,7 @@ impl<'t> Engine<'t> {
                 ..t.clone()
             }));
         }
-        let mut found = cases.iter().map(|t| self.pass(sel, lane, t, from.clone()));
+        let mut found = cases.iter().map(|t| self.pass(sel, lane, t, from.cloned()));
         let mut sure = found.next().flatten();
         if cases.len() == 1 {
             return Chosen {

@@ -161,8 +161,7 @@ impl<'t> Engine<'t> {
                         // What ends in a window is a row. After the last of one thread another may have
                         // begun that ended later; with several threads that may be so at any time.
                         Rows::Windows(w) if scope == Scope::Thread && b.filters.is_empty() => Some(known(&w, &all)),
-                        Rows::Windows(_) => Some(Vec::new()),
-                        Rows::AtLeast(_) => Some(Vec::new()),
+                        Rows::Windows(_) | Rows::AtLeast(_) => Some(Vec::new()),
                         _ => None,
                     });
                     proof.unions.push(Union::of(all));

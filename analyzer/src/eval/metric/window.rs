@@ -310,7 +310,8 @@ impl Engine<'_> {
             Num::ratio(i128::from(skipped) * each, per).and_then(|m| out.best.point().unwrap_or(Num::ZERO).plus(m));
         let grows = matches!(op, CmpOp::Gt | CmpOp::Ge);
         let certain = !hidden && (skipped == 0 || most.is_some_and(|m| compare(m, op, bound) == out.holds()));
-        if !certain && !(grows && out.holds()) {
+        let proven = grows && out.holds();
+        if !(certain || proven) {
             out.truth = Truth::Unknown;
             out.why = Some(Reason::new(Lack::Partial, "some pages were not counted"));
         }
@@ -324,10 +325,9 @@ fn steps(seg: Interval, w: Window) -> Vec<Interval> {
         return vec![seg];
     }
     let at = |k: i64| seg.start.saturating_add(k.saturating_mul(w.every_ns));
-    (0..)
+    (0..=(seg.len() - w.len_ns) / w.every_ns)
         .map(at)
         .map(|from| Interval::new(from, from.saturating_add(w.len_ns)))
-        .take_while(|i| i.end <= seg.end)
         .collect()
 }
 
