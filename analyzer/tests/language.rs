@@ -83,6 +83,34 @@ fn every_example_does_what_it_says() {
     assert!(wrong.is_empty(), "{wrong}");
 }
 
+#[test]
+fn gaps_of_one_process_or_another_are_judged() {
+    let rules = "when gap(gpu)[pid = 7 or process = \"other\"] > 500ms => IDLE\n\
+                 test \"one of the two\" for IDLE {\n\
+                   at 0s cuda.cudaLaunchKernel pid=7 dur=1us\n\
+                   at 1s cuda.cudaLaunchKernel pid=7 dur=1us\n\
+                   expect fires 1\n\
+                 }\n\
+                 test \"neither\" for IDLE {\n\
+                   at 0s cuda.cudaLaunchKernel pid=8 dur=1us\n\
+                   at 1s cuda.cudaLaunchKernel pid=8 dur=1us\n\
+                   expect quiet\n\
+                 }\n";
+    let files = [SourceFile::new("gaps.rules", rules)];
+    let out = compile(&files, &[]);
+    assert!(
+        out.diagnostics.is_empty(),
+        "{}",
+        render::plain(&out.diagnostics, &out.program.files)
+    );
+    let tests = run_tests(&files, &[], &out.program, None);
+    let own: Vec<_> = tests.into_iter().filter(|t| t.file.0 == 0).collect();
+    assert_eq!(own.len(), 2);
+    for t in own {
+        assert!(t.failure.is_none(), "{}: {}", t.name, t.failure.unwrap());
+    }
+}
+
 /// A file that others import.
 const BASE: &str = "param slow: Duration = 5ms\n\
                     let slow_syncs = cuda.sync > slow\n\

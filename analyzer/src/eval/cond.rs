@@ -602,6 +602,14 @@ impl<'t> Engine<'t> {
             return Err(Judged::of(Truth::Unknown, bound.why));
         };
         let keys = keys_of(on, sel);
+        // Gaps need not be looked for where the trace lacks what they are asked for.
+        if !sel.base.grows() {
+            let life = key::life(self.trace, key).unwrap_or_default();
+            let why = self.missing(sel, key.project(&keys), life).why;
+            if why.as_ref().is_some_and(|r| r.lack == Lack::Missing) {
+                return Err(Judged::of(Truth::Unknown, why));
+            }
+        }
         let groups = self.groups(sel, &keys);
         let group = Self::group_of(&groups, key.project(&keys));
         if let Some(why) = group.and_then(|g| g.uncertain.clone()) {

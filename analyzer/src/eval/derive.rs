@@ -1,11 +1,14 @@
 //! Intervals that are computed when a rule asks for them: gaps between calls, slumps of a call
 //! rate, busy seconds, and the parts of off-CPU time. Each becomes a lane like any stored op.
 
-use std::sync::Arc;
+use std::ops::Range;
+use std::sync::OnceLock;
 
 use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 
+use super::merge::in_order;
+use super::select::least_duration;
 use crate::lang::hir::{Base, Filter, Selector};
 use crate::trace::catalogue::{Field, Op, Source, State};
 use crate::trace::model::{UNKNOWN_TIME, flag};
@@ -26,23 +29,86 @@ const BUSY_LAUNCHES: u64 = 20;
 const NORMAL_MEMORY: usize = 60;
 
 /// Lanes by what they were derived from.
-pub(super) type Derived = FxHashMap<(Source, Base), Arc<Vec<Lane>>>;
+pub(super) type Derived = FxHashMap<(Source, Base), Lanes>;
 
-/// Computes what the selector needs and is not there yet.
-pub(super) fn add(trace: &Trace, derived: &mut Derived, sel: &Selector) {
-    let id = (sel.source, sel.base.clone());
-    if derived.contains_key(&id) {
-        return;
+/// Derived lanes, by thread.
+#[derive(Debug)]
+pub(super) struct Lanes {
+    /// Intervals at least this long, and of a thread that has only shorter ones its longest: so it
+    /// can be told of whom there are any.
+    long: Vec<Lane>,
+    least: i64,
+    /// All of them, where anybody asks after all.
+    all: OnceLock<Vec<Lane>>,
+}
+
+impl Lanes {
+    fn complete(lanes: Vec<Lane>) -> Self {
+        Self {
+            long: lanes,
+            least: i64::MIN,
+            all: OnceLock::new(),
+        }
     }
-    let lanes = match &sel.base {
-        Base::Ops(_) | Base::State(State::OffCpu) => return,
-        Base::State(state) => parts(trace, *state),
-        Base::Gap(inner) => per_process(trace, |p| gaps(trace, p, inner, false)),
-        Base::DrainedGap(inner) => per_process(trace, |p| gaps(trace, p, inner, true)),
-        Base::Slump(inner) => per_process(trace, |p| slumps(trace, p, inner)),
-        Base::BusySeconds => per_process(trace, |p| busy_seconds(trace, p)),
-    };
-    derived.insert(id, Arc::new(lanes));
+
+    /// Lanes that hold every interval of at least that length.
+    pub(super) fn at_least(&self, trace: &Trace, base: &Base, length: i64) -> &[Lane] {
+        if length >= self.least {
+            return &self.long;
+        }
+        self.all.get_or_init(|| {
+            match base {
+                Base::Gap(inner) => gaps(trace, inner, [Some(i64::MIN), None])[0].take(),
+                Base::DrainedGap(inner) => gaps(trace, inner, [None, Some(i64::MIN)])[1].take(),
+                _ => None,
+            }
+            .unwrap_or_default()
+        })
+    }
+
+    /// Lanes of all threads that have any interval, which need not hold all of theirs.
+    pub(super) fn of_all_threads(&self) -> &[Lane] {
+        &self.long
+    }
+}
+
+/// Computes what the selectors need. Gaps shorter than any selector asks for are many and not kept.
+pub(super) fn all(trace: &Trace, selectors: &[Selector]) -> Derived {
+    let mut least: FxHashMap<&Base, i64> = FxHashMap::default();
+    for sel in selectors {
+        let length = least_duration(&sel.filters).unwrap_or(i64::MIN);
+        least
+            .entry(&sel.base)
+            .and_modify(|l| *l = (*l).min(length))
+            .or_insert(length);
+    }
+    let mut derived = Derived::default();
+    for sel in selectors {
+        let id = (sel.source, sel.base.clone());
+        if derived.contains_key(&id) {
+            continue;
+        }
+        let lanes = match &sel.base {
+            Base::Ops(_) | Base::State(State::OffCpu) => continue,
+            Base::State(state) => Lanes::complete(parts(trace, *state)),
+            Base::Gap(inner) | Base::DrainedGap(inner) => {
+                // One pass finds both kinds.
+                let bases = [Base::Gap(inner.clone()), Base::DrainedGap(inner.clone())];
+                let wanted = [0, 1].map(|n| least.get(&bases[n]).copied());
+                for ((base, least), found) in bases.into_iter().zip(wanted).zip(gaps(trace, inner, wanted)) {
+                    if let Some((least, long)) = least.zip(found) {
+                        let all = OnceLock::new();
+                        derived.insert((sel.source, base), Lanes { long, least, all });
+                    }
+                }
+                continue;
+            }
+            Base::Slump(inner) => Lanes::complete(per_process(trace, |p| slumps(trace, p, inner))),
+            Base::BusySeconds => Lanes::complete(per_process(trace, |p| busy_seconds(trace, p))),
+        };
+        derived.insert(id, lanes);
+    }
+    derived
 }
 
 /// The op under which derived lanes are filed. Its name is never shown.
@@ -138,7 +204,7 @@ pub(super) fn run_state_known(trace: &Trace, thread: ThreadIdx) -> bool {
         return true;
     };
     if lane.runnable.is_empty() {
-        return lane.is_empty();
+        return lane.dur.iter().all(|d| *d == 0);
     }
     let (mut known, mut all) = (0i128, 0i128);
     for (dur, runnable) in lane.dur.iter().zip(&lane.runnable) {
@@ -189,47 +255,115 @@ impl Keep {
         (self.nested || flags & flag::NESTED == 0)
             && self.first_use.is_none_or(|want| (flags & flag::FIRST_USE != 0) == want)
     }
+
+    /// How many of a range it takes.
+    fn count(self, lane: &Lane, range: Range<usize>) -> usize {
+        if lane.flags.is_empty() {
+            return if self.first_use == Some(true) { 0 } else { range.len() };
+        }
+        range.filter(|&i| self.takes(lane, i)).count()
+    }
 }
 
-/// Stretches between the end of one call and the start of the next, per process.
-fn gaps(trace: &Trace, process: ProcIdx, sel: &Selector, drained: bool) -> Vec<(ThreadIdx, Interval)> {
-    let lanes = calls(trace, process, sel);
-    let total: usize = lanes.iter().map(|(l, _)| l.len()).sum();
-    if total < 2 {
-        return Vec::new();
-    }
-    // (start, end, thread, kind): a stable sort merges the sorted runs of the lanes.
-    let mut all: Vec<(i64, i64, ThreadIdx, Kind)> = Vec::with_capacity(total);
-    for (lane, keep) in lanes {
-        let kind = Kind::of(lane.op);
-        all.extend((0..lane.len()).filter(|&i| keep.takes(lane, i)).map(|i| {
-            let when = lane.interval(i);
-            (when.start, when.end, lane.thread, kind)
-        }));
-    }
-    all.sort_by_key(|c| c.0);
-    let mut out = Vec::new();
-    let Some(&(_, mut end, _, first)) = all.first() else {
-        return out;
+/// Stretches between the end of one call of a process and the start of the next: all of them, and
+/// those behind a sync that emptied the queue. Each kind from a length on, or not at all.
+fn gaps(trace: &Trace, sel: &Selector, wanted: [Option<i64>; 2]) -> [Option<Vec<Lane>>; 2] {
+    let found: Vec<[Vec<Lane>; 2]> = (0..trace.processes.len())
+        .into_par_iter()
+        .map(|i| {
+            u32::try_from(i).map_or_else(
+                |_| <[Vec<Lane>; 2]>::default(),
+                |i| gaps_of(trace, ProcIdx(i), sel, wanted),
+            )
+        })
+        .collect();
+    let (every, drained): (Vec<_>, Vec<_>) = found.into_iter().map(<(_, _)>::from).unzip();
+    let join = |lists: Vec<Vec<Lane>>| {
+        let mut lanes: Vec<Lane> = lists.into_iter().flatten().collect();
+        lanes.sort_by_key(|l| l.thread);
+        lanes
     };
-    // The call that ends last so far, and the start of the last launch.
-    let mut last = (first, all[0].0);
-    let mut launched = if first == Kind::Launch { all[0].0 } else { i64::MIN };
-    for &(start, stop, thread, kind) in &all[1..] {
+    [wanted[0].map(|_| join(every)), wanted[1].map(|_| join(drained))]
+}
+
+fn gaps_of(trace: &Trace, process: ProcIdx, sel: &Selector, wanted: [Option<i64>; 2]) -> [Vec<Lane>; 2] {
+    let lanes = calls(trace, process, sel);
+    let kinds: Vec<Kind> = lanes.iter().map(|(l, _)| Kind::of(l.op)).collect();
+    let mut threads: Vec<ThreadIdx> = lanes.iter().map(|(l, _)| l.thread).collect();
+    threads.dedup();
+    let slots: Vec<usize> = lanes
+        .iter()
+        .map(|(l, _)| threads.iter().position(|t| *t == l.thread).unwrap_or(0))
+        .collect();
+    let mut out =
+        wanted.map(|least| least.map(|least| threads.iter().map(|t| Gaps::new(*t, least)).collect::<Vec<_>>()));
+    // The end of the call that ends last so far, its kind and start, and the start of the last launch.
+    let mut last: Option<(i64, Kind, i64)> = None;
+    let mut launched = i64::MIN;
+    let starts: Vec<&[i64]> = lanes.iter().map(|(l, _)| l.start.as_slice()).collect();
+    in_order(&starts, |n, i| {
+        let (lane, keep) = lanes[n];
+        if !keep.takes(lane, i) {
+            return;
+        }
+        let (start, kind) = (lane.start[i], kinds[n]);
+        let stop = lane.interval(i).end;
+        let (end, kind_before, start_before) = last.unwrap_or((i64::MAX, kind, start));
         if start > end {
-            let emptied = last.0 == Kind::Sync && launched <= last.1;
-            if !drained || emptied {
-                out.push((thread, Interval::new(end, start)));
+            let gap = Interval::new(end, start);
+            let drained = kind_before == Kind::Sync && launched <= start_before;
+            let [every, emptied] = &mut out;
+            for list in [every.as_mut(), emptied.as_mut().filter(|_| drained)]
+                .into_iter()
+                .flatten()
+            {
+                list[slots[n]].push(gap);
             }
         }
-        if stop >= end {
-            (end, last) = (stop, (kind, start));
+        if last.is_none() || stop >= end {
+            last = Some((stop, kind, start));
         }
         if kind == Kind::Launch {
             launched = launched.max(start);
         }
+    });
+    out.map(|list| list.into_iter().flatten().filter_map(Gaps::into_lane).collect())
+}
+
+/// Gaps that a call of one thread ended.
+struct Gaps {
+    lane: Lane,
+    least: i64,
+    /// The longest one, while all are too short.
+    short: Option<Interval>,
+}
+
+impl Gaps {
+    fn new(thread: ThreadIdx, least: i64) -> Self {
+        Self {
+            lane: Lane::new(thread, nameless()),
+            least,
+            short: None,
+        }
     }
-    out
+
+    fn push(&mut self, gap: Interval) {
+        let len = gap.len();
+        if len >= self.least {
+            self.lane.start.push(gap.start);
+            self.lane.dur.push(len);
+        } else if self.short.is_none_or(|s| s.len() < len) {
+            self.short = Some(gap);
+        }
+    }
+
+    fn into_lane(mut self) -> Option<Lane> {
+        if let Some(gap) = self.short.filter(|_| self.lane.is_empty()) {
+            self.lane.start.push(gap.start);
+            self.lane.dur.push(gap.len());
+        }
+        Some(self.lane).filter(|l| !l.is_empty())
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -265,13 +399,17 @@ fn per_second(trace: &Trace, process: ProcIdx, sel: &Selector) -> Option<(i64, V
     }
     let mut counts = vec![0u64; seconds];
     for (lane, keep) in calls(trace, process, sel) {
-        for i in (0..lane.len()).filter(|&i| keep.takes(lane, i)) {
-            if let Some(n) = usize::try_from((lane.start[i] - from).div_euclid(SEC))
-                .ok()
-                .and_then(|s| counts.get_mut(s))
-            {
-                *n += 1;
-            }
+        let mut at = lane.start.partition_point(|s| *s < from);
+        while let Some((second, count)) = lane
+            .start
+            .get(at)
+            .and_then(|s| usize::try_from((s - from) / SEC).ok())
+            .and_then(|second| Some((second, counts.get_mut(second)?)))
+        {
+            let until = seconds_from(from, second + 1);
+            let next = at + lane.start[at..].partition_point(|s| *s < until);
+            *count += keep.count(lane, at..next) as u64;
+            at = next;
         }
     }
     Some((from, counts, owner))
@@ -288,8 +426,11 @@ fn slumps(trace: &Trace, process: ProcIdx, sel: &Selector) -> Vec<(ThreadIdx, In
 }
 
 fn seconds(from: i64, a: usize, b: usize) -> Interval {
-    let at = |s: usize| from + i64::try_from(s).unwrap_or(i64::MAX / SEC) * SEC;
-    Interval::new(at(a), at(b))
+    Interval::new(seconds_from(from, a), seconds_from(from, b))
+}
+
+fn seconds_from(from: i64, n: usize) -> i64 {
+    from + i64::try_from(n).unwrap_or(i64::MAX / SEC) * SEC
 }
 
 /// Runs `[a, b)` of seconds far below what was normal before them.
@@ -360,38 +501,32 @@ pub(super) fn since_sync(trace: &Trace) -> FxHashMap<(ThreadIdx, Op), Vec<u32>> 
         .par_iter()
         .map(|thread| {
             let lanes = &trace.lanes[thread.lanes.clone()];
-            let mut syncs: Vec<i64> = lanes
-                .iter()
-                .filter(|l| l.op.is("sync"))
-                .flat_map(|l| l.start.iter().copied())
-                .collect();
-            syncs.sort_unstable();
+            let of = |family| lanes.iter().filter(move |l| l.op.is(family));
+            let mut syncs: Vec<i64> = of("sync").flat_map(|l| l.start.iter().copied()).collect();
+            #[expect(
+                clippy::stable_sort_primitive,
+                reason = "sorted columns one behind the other are only merged"
+            )]
+            syncs.sort();
             // All launches of the thread in one order; a nested driver call is its runtime call.
-            let mut launches: Vec<(i64, usize, usize)> = Vec::new();
-            for (li, lane) in lanes.iter().enumerate().filter(|(_, l)| l.op.is("launch")) {
-                launches.extend((0..lane.len()).map(|i| (lane.start[i], li, i)));
-            }
-            launches.sort_unstable();
-            let mut out: FxHashMap<usize, Vec<u32>> = FxHashMap::default();
+            let launches: Vec<&Lane> = of("launch").collect();
+            let starts: Vec<&[i64]> = launches.iter().map(|l| l.start.as_slice()).collect();
+            let mut columns: Vec<Vec<u32>> = launches.iter().map(|l| Vec::with_capacity(l.len())).collect();
             let (mut s, mut n) = (0, 0u32);
-            for (start, li, i) in launches {
-                while s < syncs.len() && syncs[s] <= start {
+            in_order(&starts, |l, i| {
+                let lane = launches[l];
+                while syncs.get(s).is_some_and(|sync| *sync <= lane.start[i]) {
                     (s, n) = (s + 1, 0);
                 }
-                let column = out.entry(li).or_insert_with(|| vec![0; lanes[li].len()]);
-                if lanes[li].flags_at(i) & flag::NESTED != 0 {
-                    column[i] = n.saturating_sub(1);
+                if lane.flags_at(i) & flag::NESTED != 0 {
+                    columns[l].push(n.saturating_sub(1));
                 } else {
-                    column[i] = n;
+                    columns[l].push(n);
                     n = n.saturating_add(1);
                 }
-            }
-            let mut out: Vec<_> = out
-                .into_iter()
-                .map(|(li, c)| ((lanes[li].thread, lanes[li].op), c))
-                .collect();
-            out.sort_unstable_by_key(|(k, _)| *k);
-            out
+            });
+            let keys = launches.iter().map(|l| (l.thread, l.op));
+            keys.zip(columns).collect()
         })
         .collect();
     per_thread.into_iter().flatten().collect()
@@ -400,6 +535,9 @@ pub(super) fn since_sync(trace: &Trace) -> FxHashMap<(ThreadIdx, Op), Vec<u32>> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lang::hir::{CmpOp, Value};
+    use crate::trace::{Node, NodeIdx, Process, Rows, Thread};
+    use crate::unit::Num;
 
     #[test]
     fn a_slump_needs_a_normal_and_three_seconds() {
@@ -411,5 +549,213 @@ mod tests {
         assert_eq!(slump_runs(&with(&[0; 5])), [(10, 15)]);
         assert_eq!(slump_runs(&[90, 90, 90, 90, 90, 90, 5, 5, 5, 5]), []);
         assert_eq!(slump_runs(&[0, 0, 0, 1000, 1000, 1000]), []);
+    }
+
+    /// A process of three threads with random calls, some nested, some first uses.
+    fn scene(seed: u64, calls: u64) -> Trace {
+        let mut state = seed;
+        let mut draw = |n: u64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            ((state >> 33) % n).cast_signed()
+        };
+        let ops = [
+            (Source::Cuda, "cudaLaunchKernel"),
+            (Source::Cuda, "cudaMemcpyAsync"),
+            (Source::Cuda, "cudaStreamSync"),
+            (Source::Driver, "cuLaunchKernel"),
+        ];
+        let mut ops = ops.map(|(s, n)| Op::by_name(s, n).unwrap());
+        ops.sort_unstable();
+        let whole = Interval::new(0, 12 * SEC);
+        let mut trace = Trace {
+            nodes: vec![Node {
+                observed: Some(whole),
+                ..Node::default()
+            }],
+            ..Trace::default()
+        };
+        trace.processes.push(Process {
+            node: NodeIdx(0),
+            pid: 1,
+            life: 0,
+            name: String::new(),
+            alive: whole,
+            start_seen: true,
+            exit_seen: true,
+            parent: None,
+            threads: (0..3).map(ThreadIdx).collect(),
+            launcher: Some(ThreadIdx(0)),
+            gpu: Some(Interval::new(3, whole.end)),
+            steady_from: None,
+            late: false,
+        });
+        for t in 0..3 {
+            let from = trace.lanes.len();
+            for op in ops {
+                let mut lane = Lane::new(ThreadIdx(t), op);
+                let n = draw(calls);
+                lane.start = (0..n).map(|_| draw(12_000) * (SEC / 1000)).collect();
+                lane.start.sort_unstable();
+                lane.dur = (0..n).map(|_| draw(3) * draw(4) * SEC / 2000).collect();
+                if draw(3) > 0 {
+                    lane.flags = (0..n).map(|_| u8::try_from(draw(4) & draw(4)).unwrap()).collect();
+                }
+                trace.lanes.push(lane);
+            }
+            trace.threads.push(Thread {
+                process: ProcIdx(0),
+                tid: t.into(),
+                name: String::new(),
+                lanes: from..trace.lanes.len(),
+                sched: Rows::Unobserved,
+            });
+        }
+        trace
+    }
+
+    fn calls_of(source: Source, ops: Vec<Op>, first_use: Option<bool>) -> Selector {
+        let flag = Filter::Flag(Field::FirstUse);
+        Selector {
+            source,
+            base: Base::Ops(ops),
+            filters: first_use
+                .map(|f| if f { flag.clone() } else { Filter::Not(Box::new(flag)) })
+                .into_iter()
+                .collect(),
+        }
+    }
+
+    /// (thread, gap) as defined, from all calls in one list.
+    fn gaps_simply(trace: &Trace, sel: &Selector, drained: bool) -> Vec<(ThreadIdx, Interval)> {
+        let mut all: Vec<(i64, i64, ThreadIdx, Kind)> = Vec::new();
+        for (lane, keep) in calls(trace, ProcIdx(0), sel) {
+            for i in (0..lane.len()).filter(|&i| keep.takes(lane, i)) {
+                let when = lane.interval(i);
+                all.push((when.start, when.end, lane.thread, Kind::of(lane.op)));
+            }
+        }
+        all.sort_by_key(|c| c.0);
+        let mut out = Vec::new();
+        for (n, &(start, _, thread, _)) in all.iter().enumerate().skip(1) {
+            let before = &all[..n];
+            let end = before.iter().map(|c| c.1).max().unwrap();
+            let last = before.iter().rfind(|c| c.1 == end).unwrap();
+            let launched = before.iter().filter(|c| c.3 == Kind::Launch).map(|c| c.0).max();
+            let emptied = last.3 == Kind::Sync && launched.is_none_or(|l| l <= last.0);
+            if start > end && (emptied || !drained) {
+                out.push((thread, Interval::new(end, start)));
+            }
+        }
+        out.sort_unstable();
+        out
+    }
+
+    fn listed(lanes: &[Lane]) -> Vec<(ThreadIdx, Interval)> {
+        let of = |l: &Lane| (0..l.len()).map(|i| (l.thread, l.interval(i))).collect::<Vec<_>>();
+        lanes.iter().flat_map(of).collect()
+    }
+
+    #[test]
+    fn one_pass_finds_the_gaps_of_the_definition() {
+        for seed in 0..60 {
+            let trace = scene(seed, if seed % 2 == 0 { 30 } else { 200 });
+            let mut ops: Vec<Op> = trace.lanes.iter().map(|l| l.op).collect();
+            ops.sort_unstable();
+            ops.dedup();
+            let source = if seed % 3 == 0 { Source::Cuda } else { Source::Gpu };
+            let sel = calls_of(
+                source,
+                ops,
+                [None, Some(true), Some(false)][usize::try_from(seed % 3).unwrap()],
+            );
+            let [every, drained] = gaps(&trace, &sel, [Some(i64::MIN), Some(i64::MIN)]);
+            for (found, drained) in [(every.unwrap(), false), (drained.unwrap(), true)] {
+                let want = gaps_simply(&trace, &sel, drained);
+                assert_eq!(listed(&found), want, "seed {seed}, drained {drained}");
+                // Long ones are all there, and nobody who has a gap is left out.
+                let least = SEC / 100;
+                let wanted = if drained {
+                    [None, Some(least)]
+                } else {
+                    [Some(least), None]
+                };
+                let long = gaps(&trace, &sel, wanted).into_iter().flatten().next().unwrap();
+                let is_long = |g: &(ThreadIdx, Interval)| g.1.len() >= least;
+                let keep = |all: &[(ThreadIdx, Interval)]| all.iter().copied().filter(is_long).collect::<Vec<_>>();
+                assert_eq!(keep(&listed(&long)), keep(&want));
+                let whose = |lanes: &[Lane]| lanes.iter().map(|l| l.thread).collect::<Vec<_>>();
+                assert_eq!(whose(&long), whose(&found));
+            }
+        }
+    }
+
+    #[test]
+    fn shorter_gaps_than_the_rules_ask_for_can_still_be_had() {
+        let trace = scene(5, 200);
+        let sel = calls_of(Source::Gpu, Op::family(Source::Gpu, "launch"), None);
+        let base = Base::Gap(Box::new(sel.clone()));
+        let long = Filter::Cmp(
+            Value::Field(Field::Duration),
+            CmpOp::Ge,
+            Value::Num(Num::int((SEC / 100).into())),
+        );
+        let asked = Selector {
+            source: Source::Gpu,
+            base: base.clone(),
+            filters: vec![long],
+        };
+        let derived = all(&trace, &[asked]);
+        let lanes = &derived[&(Source::Gpu, base.clone())];
+        let want = gaps_simply(&trace, &sel, false);
+        assert!(listed(lanes.at_least(&trace, &base, SEC / 100)).len() < want.len());
+        assert_eq!(listed(lanes.at_least(&trace, &base, i64::MIN)), want);
+    }
+
+    #[test]
+    fn launches_are_counted_from_the_last_sync_on() {
+        for seed in 0..40 {
+            let trace = scene(seed, 150);
+            let counts = since_sync(&trace);
+            for thread in &trace.threads {
+                let lanes = &trace.lanes[thread.lanes.clone()];
+                let mut launches: Vec<(i64, usize, usize)> = Vec::new();
+                for (li, lane) in lanes.iter().enumerate().filter(|(_, l)| l.op.is("launch")) {
+                    launches.extend((0..lane.len()).map(|i| (lane.start[i], li, i)));
+                }
+                launches.sort_unstable();
+                for (n, &(start, li, i)) in launches.iter().enumerate() {
+                    let syncs = lanes.iter().filter(|l| l.op.is("sync")).flat_map(|l| &l.start);
+                    let sync = syncs.copied().filter(|s| *s <= start).max().unwrap_or(i64::MIN);
+                    let own =
+                        |(at, l, k): &&(i64, usize, usize)| *at >= sync && lanes[*l].flags_at(*k) & flag::NESTED == 0;
+                    let before = launches[..n].iter().filter(own).count();
+                    let nested = lanes[li].flags_at(i) & flag::NESTED != 0;
+                    let want = before - usize::from(nested && before > 0);
+                    let got = counts[&(lanes[li].thread, lanes[li].op)][i];
+                    assert_eq!(got as usize, want, "seed {seed}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn seconds_are_counted_by_halving() {
+        for seed in 0..40 {
+            let trace = scene(seed, 300);
+            for first_use in [None, Some(true), Some(false)] {
+                let sel = calls_of(Source::Gpu, Op::family(Source::Gpu, "launch"), first_use);
+                let (from, counts, _) = per_second(&trace, ProcIdx(0), &sel).unwrap();
+                let mut want = vec![0; counts.len()];
+                for (lane, keep) in calls(&trace, ProcIdx(0), &sel) {
+                    for i in (0..lane.len()).filter(|&i| keep.takes(lane, i)) {
+                        let second = (lane.start[i] - from).div_euclid(SEC);
+                        if let Some(n) = usize::try_from(second).ok().and_then(|s| want.get_mut(s)) {
+                            *n += 1;
+                        }
+                    }
+                }
+                assert_eq!(counts, want, "seed {seed} {first_use:?}");
+            }
+        }
     }
 }

@@ -1,13 +1,28 @@
 //! Walking over the parts of a rule.
 
 use super::select::metrics_of_value;
-use crate::lang::hir::{Cond, MetricId, Selector};
+use crate::lang::hir::{Cond, Filter, MetricId, Selector, Value};
+use crate::trace::catalogue::Field;
 
 /// Selectors that stand in a condition themselves, not in its metrics.
 pub(super) fn cond_selectors(c: &Cond, out: &mut Vec<Selector>) {
     match c {
         Cond::Exists { sel, .. } | Cond::State { sel, .. } => out.push(sel.clone()),
         other => other.parts().into_iter().for_each(|c| cond_selectors(c, out)),
+    }
+}
+
+/// The same; the length that a condition asks of each stint is a filter of its selector.
+pub(super) fn cond_stints(c: &Cond, out: &mut Vec<Selector>) {
+    match c {
+        Cond::State { sel, op, bound, .. } => {
+            let mut sel = sel.clone();
+            sel.filters
+                .push(Filter::Cmp(Value::Field(Field::Duration), *op, bound.clone()));
+            out.push(sel);
+        }
+        Cond::Exists { sel, .. } => out.push(sel.clone()),
+        other => other.parts().into_iter().for_each(|c| cond_stints(c, out)),
     }
 }
 

@@ -12,6 +12,7 @@ pub mod harness;
 mod join;
 mod key;
 mod logic;
+mod merge;
 mod metric;
 mod order;
 mod outcome;
@@ -140,10 +141,10 @@ impl<'t> Engine<'t> {
 
 impl Prepared {
     fn new(trace: &Trace, selectors: &[Selector]) -> Self {
-        let mut out = Self::default();
-        for sel in selectors {
-            derive::add(trace, &mut out.derived, sel);
-        }
+        let mut out = Self {
+            derived: derive::all(trace, selectors),
+            ..Self::default()
+        };
         if selectors
             .iter()
             .any(|s| s.filters.iter().any(|f| select::uses(f, Field::SinceSync)))
@@ -176,7 +177,7 @@ fn selectors(program: &Program) -> Vec<Selector> {
     }
     for rule in &program.rules {
         for c in plan::conditions(rule) {
-            fold::cond_selectors(c, &mut out);
+            fold::cond_stints(c, &mut out);
         }
     }
     out

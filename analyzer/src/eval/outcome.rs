@@ -153,7 +153,7 @@ impl<'t> Engine<'t> {
             if let Some(sel) = selector_of(m).filter(|_| m.key == rule.key) {
                 // A count of zero is a number too: filters on events do not decide whom to judge.
                 let sel = whom(sel);
-                keys.extend(self.groups(&sel, &m.key).iter().map(|g| g.key));
+                keys.extend(self.keys(&sel, &m.key));
                 keys.extend(self.counted_keys(&sel, &m.key));
             }
         }
@@ -163,7 +163,7 @@ impl<'t> Engine<'t> {
             let k = keys_of(&rule.key, &sel);
             if k == rule.key {
                 let sel = whom(&sel);
-                keys.extend(self.groups(&sel, &k).iter().map(|g| g.key));
+                keys.extend(self.keys(&sel, &k));
                 keys.extend(self.counted_keys(&sel, &k));
             }
         }

@@ -238,13 +238,17 @@ impl<'t> Engine<'t> {
                 .filter(|l| ops.binary_search(&l.op).is_ok())
                 .collect(),
             Base::State(State::OffCpu) => self.trace.lanes.iter().filter(|l| l.op.is("off_cpu")).collect(),
-            _ => self
-                .prepared
-                .derived
-                .get(&(sel.source, sel.base.clone()))
-                .map(|l| l.iter().collect())
-                .unwrap_or_default(),
+            _ => self.derived(sel).iter().collect(),
         }
+    }
+
+    /// Lanes that hold every derived interval that the selector can mean.
+    fn derived(&self, sel: &Selector) -> &'t [Lane] {
+        let length = least_duration(&sel.filters).unwrap_or(i64::MIN);
+        self.prepared
+            .derived
+            .get(&(sel.source, sel.base.clone()))
+            .map_or(&[], |lanes| lanes.at_least(self.trace, &sel.base, length))
     }
 
     /// Lanes of a selector that belong to one thread.
@@ -257,9 +261,7 @@ impl<'t> Engine<'t> {
             Base::Ops(ops) => stored(&|op| ops.binary_search(&op).is_ok()),
             Base::State(State::OffCpu) => stored(&|op| op.is("off_cpu")),
             _ => {
-                let Some(lanes) = self.prepared.derived.get(&(sel.source, sel.base.clone())) else {
-                    return Vec::new();
-                };
+                let lanes = self.derived(sel);
                 let from = lanes.partition_point(|l| l.thread < thread);
                 lanes[from..].iter().take_while(|l| l.thread == thread).collect()
             }
@@ -298,6 +300,25 @@ impl<'t> Engine<'t> {
             cache.insert(id, Arc::clone(&groups));
         }
         groups
+    }
+
+    /// Keys of the groups of a selector that looks at no single event (see [`whom`]).
+    pub(super) fn keys(&self, sel: &Selector, key: &[Key]) -> Vec<KeyVal> {
+        let gaps = match &sel.base {
+            Base::Gap(_) | Base::DrainedGap(_) => self.prepared.derived.get(&(sel.source, sel.base.clone())),
+            _ => None,
+        };
+        let keying = Keying::new(key);
+        let Some(gaps) = gaps.filter(|_| !keying.by_event()) else {
+            return self.groups(sel, key).iter().map(|g| g.key).collect();
+        };
+        // Whose gaps there are is known without looking at all of them: one of a thread speaks for all.
+        let any = |lane: &&Lane| {
+            let idx = self.pass(sel, lane, &Thresholds::default(), None);
+            idx.is_none_or(|idx| !idx.is_empty())
+        };
+        let lanes = gaps.of_all_threads().iter().filter(any);
+        lanes.map(|l| keying.of_lane(&self.names, self.trace, l)).collect()
     }
 
     /// The selected events of one key, if any.

@@ -76,6 +76,9 @@ fn mark_nested(lanes: &[Calls<'_>], out: &mut [Vec<u8>]) {
     }
 }
 
+/// Kernels that are remembered to save look-ups.
+const LATELY: usize = 1024;
+
 /// The first launch of each kernel in the process to return, in the runtime's rows and in the driver's
 /// apart: the two know a kernel by different numbers. To return, not to begin: that is the order in which
 /// recorders see calls, so what they kept up to a time is all there was.
@@ -86,14 +89,21 @@ fn mark_first_uses(lanes: &[Calls<'_>], out: &mut [Vec<u8>]) {
         if !lane.op.is("launch") || source == Source::Graph || lane.value.len() != lane.start.len() {
             continue;
         }
-        let mut before = 0;
+        // Kernels that the lane had lately, and when they returned: a later row of one is not its first.
+        let mut lately = [(0, i64::MAX); LATELY];
         for (i, &kernel) in lane.value.iter().enumerate() {
-            // 0 is no kernel, and loops launch the same one again and again.
-            if kernel == 0 || kernel == before {
+            // 0 is no kernel.
+            if kernel == 0 {
                 continue;
             }
-            before = kernel;
-            let here = (lane.end(i), lane.row[i], n, i);
+            let mixed = kernel.cast_unsigned().wrapping_mul(0x9E37_79B9_7F4A_7C15);
+            let slot = &mut lately[usize::try_from(mixed >> (64 - LATELY.trailing_zeros())).unwrap_or(0)];
+            let end = lane.end(i);
+            if slot.0 == kernel && slot.1 < end {
+                continue;
+            }
+            *slot = (kernel, end);
+            let here = (end, lane.row[i], n, i);
             let known = first.entry((source, kernel)).or_insert(here);
             *known = (*known).min(here);
         }

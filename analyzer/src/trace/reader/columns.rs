@@ -469,6 +469,8 @@ pub(crate) struct RowSink {
     order: Vec<u32>,
     pub(crate) rows: u64,
     pub(crate) unknown: u64,
+    /// How many rows are still to come, as far as the source can tell.
+    pub(crate) left: Option<u64>,
 }
 
 /// A row on its way to its lane.
@@ -522,6 +524,7 @@ impl RowSink {
             order: Vec::new(),
             rows: 0,
             unknown: 0,
+            left: None,
         }
     }
 
@@ -606,12 +609,16 @@ impl RowSink {
             self.order[*place as usize] = to_u32(i);
             *place += 1;
         }
+        let growth = Growth {
+            rows: self.rows.max(1),
+            left: self.left,
+        };
         let mut from = 0;
         for &lane in &self.touched {
             let to = std::mem::take(&mut self.pending[lane as usize]) as usize;
             let lane = &mut self.lanes[lane as usize];
             let shape = self.shapes.by_op[usize::from(lane.key.op.0)];
-            lane.take(&shape, &self.staged, &self.extras, &self.order[from..to]);
+            lane.take(&shape, &self.staged, &self.extras, &self.order[from..to], growth);
             from = to;
         }
         self.touched.clear();
@@ -620,18 +627,36 @@ impl RowSink {
     }
 }
 
-/// Adds values, growing by a half where there is no room: doubling would leave more unused.
-fn extend<T>(column: &mut Vec<T>, values: impl ExactSizeIterator<Item = T>) {
-    let more = values.len();
-    if column.capacity() - column.len() < more {
-        column.reserve_exact(more.max(column.len() / 2));
+/// How far a range has been read.
+#[derive(Clone, Copy, Debug)]
+struct Growth {
+    rows: u64,
+    left: Option<u64>,
+}
+
+impl Growth {
+    /// How many values a column of that length will still get: its share of the rows to come, and a
+    /// little for chance. At most four times what it has, as the past may be no guide.
+    fn of(self, len: usize) -> usize {
+        let Some(left) = self.left else { return len / 2 };
+        let more = u128::from(left) * len as u128 / u128::from(self.rows);
+        let more = usize::try_from(more).unwrap_or(usize::MAX);
+        more.min(4 * len) + more.min(4 * len) / 32 + 64
     }
-    column.extend(values);
+
+    /// Adds values to a column. Doubling it where there is no room would leave more unused.
+    fn extend<T>(self, column: &mut Vec<T>, values: impl ExactSizeIterator<Item = T>) {
+        let more = values.len();
+        if column.capacity() - column.len() < more {
+            column.reserve_exact(more + self.of(column.len() + more));
+        }
+        column.extend(values);
+    }
 }
 
 impl RawLane {
     /// Takes some of the staged rows.
-    fn take(&mut self, shape: &Shape, staged: &[Staged], extras: &[Extras], which: &[u32]) {
+    fn take(&mut self, shape: &Shape, staged: &[Staged], extras: &[Extras], which: &[u32], growth: Growth) {
         let rows = || which.iter().map(|&i| &staged[i as usize]);
         let interval = |r: &Staged| anchor::interval(shape.anchor, r.timestamp, r.duration);
         self.rows += which.len() as u64;
@@ -652,7 +677,7 @@ impl RawLane {
         let n = self.start.len();
         let mut before = self.start.last().copied().unwrap_or(i64::MIN);
         let mut sorted = self.sorted;
-        extend(
+        growth.extend(
             &mut self.start,
             rows().map(|r| {
                 let (start, dur) = interval(r);
@@ -664,23 +689,23 @@ impl RawLane {
             }),
         );
         (self.first, self.last, self.sorted) = (first, last, sorted);
-        extend(&mut self.dur, rows().map(|r| interval(r).1));
-        extend(&mut self.row, rows().map(|r| r.offset));
+        growth.extend(&mut self.dur, rows().map(|r| interval(r).1));
+        growth.extend(&mut self.row, rows().map(|r| r.offset));
         match shape.value {
             Arg::None => {}
-            Arg::Arg0 => extend(&mut self.value, rows().map(|r| r.arg0)),
-            Arg::Arg1 => extend(&mut self.value, rows().map(|r| r.arg1)),
-            Arg::Sectors => extend(&mut self.value, rows().map(|r| r.arg0.saturating_mul(512))),
+            Arg::Arg0 => growth.extend(&mut self.value, rows().map(|r| r.arg0)),
+            Arg::Arg1 => growth.extend(&mut self.value, rows().map(|r| r.arg1)),
+            Arg::Sectors => growth.extend(&mut self.value, rows().map(|r| r.arg0.saturating_mul(512))),
         }
         match shape.aux {
-            Arg::Arg0 => extend(&mut self.aux, rows().map(|r| r.arg0)),
-            Arg::Arg1 => extend(&mut self.aux, rows().map(|r| r.arg1)),
+            Arg::Arg0 => growth.extend(&mut self.aux, rows().map(|r| r.arg0)),
+            Arg::Arg1 => growth.extend(&mut self.aux, rows().map(|r| r.arg1)),
             Arg::None | Arg::Sectors => {}
         }
         match shape.direction {
             Direction::None => {}
             Direction::Always(d) => self.direction.resize(n + which.len(), d),
-            Direction::Kind => extend(
+            Direction::Kind => growth.extend(
                 &mut self.direction,
                 rows().map(|r| u8::try_from(r.arg1).map_or(UNKNOWN_DIRECTION, |d| d.min(UNKNOWN_DIRECTION))),
             ),
@@ -688,16 +713,16 @@ impl RawLane {
         let rows = || which.iter().map(|&i| &extras[i as usize]);
         if shape.ret && (!self.ret.is_empty() || rows().any(|r| r.ret != 0)) {
             self.ret.resize(n, 0);
-            extend(&mut self.ret, rows().map(|r| r.ret));
+            growth.extend(&mut self.ret, rows().map(|r| r.ret));
         }
         if shape.gpu {
-            extend(&mut self.gpu, rows().map(|r| r.gpu));
+            growth.extend(&mut self.gpu, rows().map(|r| r.gpu));
         }
         if shape.rank {
-            extend(&mut self.rank, rows().map(|r| r.rank));
+            growth.extend(&mut self.rank, rows().map(|r| r.rank));
         }
         if shape.cgroup {
-            extend(&mut self.cgroup, rows().map(|r| r.cgroup));
+            growth.extend(&mut self.cgroup, rows().map(|r| r.cgroup));
         }
     }
 

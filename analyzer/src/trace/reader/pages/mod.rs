@@ -195,6 +195,8 @@ impl RowSource for PageRows<'_> {
                     .ok_or(Unfit::new("a piece of no size"))?;
                 taking.leaf(page, *leaf)?;
             }
+            let (done, to_do) = (leaves.len() - rest.len(), rest.len());
+            taking.sink.left = Some(taking.sink.rows * to_do as u64 / done as u64);
             let due = taking.sink.rows / REPORT_EVERY * REPORT_EVERY;
             job.done.fetch_add(due - reported, Ordering::Relaxed);
             reported = due;
