@@ -99,7 +99,11 @@ impl Engine<'_> {
             })
             .collect();
         events.sort_unstable();
-        let busy = Union::of(events.iter().map(Ev::when).collect());
+        let busy = if *stat == Stat::Busy {
+            Union::of(events.iter().map(Ev::when).collect())
+        } else {
+            Union::default()
+        };
         let mut out = Runs::none();
         for piece in &pieces {
             let from = events.partition_point(|e| e.start < piece.start);
