@@ -247,6 +247,37 @@ pub struct KeyValues {
     pub more: Vec<(String, String)>,
 }
 
+impl KeyValues {
+    /// `python[4211] cudaMalloc on gpu-3`: whom it concerns, in one phrase.
+    pub fn words(&self, with_node: bool) -> String {
+        let mut parts = Vec::new();
+        match (&self.process, self.pid) {
+            (Some(name), Some(pid)) => parts.push(format!("{name}[{pid}]")),
+            (Some(name), None) => parts.push(name.clone()),
+            (None, Some(pid)) => parts.push(format!("pid {pid}")),
+            (None, None) => {}
+        }
+        // The main thread has the number of its process.
+        if let Some(tid) = self.tid.filter(|t| self.pid != Some(*t)) {
+            parts.push(format!("tid {tid}"));
+        }
+        parts.extend(self.op.clone());
+        parts.extend(self.more.iter().map(|(name, value)| format!("{name} {value}")));
+        if !self.node.is_empty() && (with_node || parts.is_empty()) {
+            parts.push(if parts.is_empty() {
+                self.node.clone()
+            } else {
+                format!("on {}", self.node)
+            });
+        }
+        if parts.is_empty() {
+            "the whole trace".to_owned()
+        } else {
+            parts.join(" ")
+        }
+    }
+}
+
 /// What one conjunct of a rule saw.
 #[derive(Clone, Debug)]
 pub struct Evidence {

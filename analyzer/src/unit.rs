@@ -350,6 +350,12 @@ pub fn show_utc(ns: i64) -> String {
     )
 }
 
+/// Prints a day as `2026-04-02`.
+pub fn show_day(days: i64) -> String {
+    let (y, m, d) = civil(days);
+    format!("{y:04}-{m:02}-{d:02}")
+}
+
 /// Days since 1970-01-01 to a Gregorian date (proleptic, any year).
 fn civil(days: i64) -> (i64, i64, i64) {
     let z = days + 719_468;

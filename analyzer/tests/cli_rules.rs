@@ -116,3 +116,455 @@ fn scenarios_are_listed_written_and_not_overwritten() {
     assert!(err.contains("there is no scenario"), "{err}");
     assert!(!dir.path().join("b.db").exists());
 }
+
+/// A rule with mistakes that the program can mend, and a warning.
+const MENDABLE: &str = "when cudda.launch.p99 > 5 ms && cuda.sync.p99 > 5ms => SLOW {\n  let tail = cuda.p99\n}\n";
+
+#[test]
+fn fix_makes_the_suggested_changes_and_says_which() {
+    let dir = folder();
+    let path = dir.path().join("m.rules");
+    fs::write(&path, MENDABLE).unwrap();
+    let (out, err, code) = run(dir.path(), &["rules", "check", "--fix", "m.rules"]);
+    assert_eq!(code, 0, "{out}{err}");
+    let fixed = fs::read_to_string(&path).unwrap();
+    assert_eq!(
+        fixed,
+        "when cuda.launch.p99 > 5ms and cuda.sync.p99 > 5ms => SLOW {\n  let _tail = cuda.p99\n}\n"
+    );
+    assert!(
+        out.contains("fixed m.rules:1:6: `cudda` becomes `cuda` (E0301)"),
+        "{out}"
+    );
+    assert!(out.contains("insert `_` (W0001)"), "{out}");
+    // A second time there is nothing to do.
+    let (out, _, _) = run(dir.path(), &["rules", "check", "--fix", "m.rules"]);
+    assert!(!out.contains("fixed"), "{out}");
+    assert_eq!(fs::read_to_string(&path).unwrap(), fixed);
+    assert_eq!(
+        fs::read_dir(dir.path()).unwrap().count(),
+        3,
+        "nothing is left beside it"
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn fix_leaves_a_file_alone_that_it_may_not_write() {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    let dir = folder();
+    let path = dir.path().join("m.rules");
+    fs::write(&path, MENDABLE).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o444)).unwrap();
+    let (_, err, code) = run(dir.path(), &["rules", "check", "--fix", "m.rules"]);
+    assert_eq!(code, 2);
+    assert!(err.contains("cannot write m.rules"), "{err}");
+    assert_eq!(fs::read_to_string(&path).unwrap(), MENDABLE);
+    // Through a link the file behind it is mended, and the link stays one.
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+    symlink("m.rules", dir.path().join("l.rules")).unwrap();
+    let (_, _, code) = run(dir.path(), &["rules", "check", "--fix", "l.rules"]);
+    assert_eq!(code, 0);
+    assert!(fs::symlink_metadata(dir.path().join("l.rules")).unwrap().is_symlink());
+    assert_ne!(fs::read_to_string(&path).unwrap(), MENDABLE);
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
+}
+
+#[test]
+fn warnings_are_denied_only_on_request() {
+    let dir = folder();
+    let (out, err, code) = run(dir.path(), &["rules", "check", "rules"]);
+    assert_eq!(code, 0);
+    assert!(out.ends_with("0 errors, 2 warnings\n"), "{out}");
+    assert!(err.contains("W0009") && err.contains("W0011"), "{err}");
+    let (_, _, code) = run(dir.path(), &["rules", "check", "--deny-warnings", "rules"]);
+    assert_eq!(code, 2);
+}
+
+#[test]
+fn check_speaks_json() {
+    let dir = folder();
+    fs::write(dir.path().join("m.rules"), MENDABLE).unwrap();
+    let (out, err, code) = run(dir.path(), &["rules", "check", "--format", "json", "m.rules"]);
+    assert_eq!((code, err.as_str()), (2, ""));
+    let v: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(v["schema_version"], 1);
+    assert_eq!(v["errors"], 2);
+    let d = &v["diagnostics"][0];
+    assert_eq!(
+        (d["code"].as_str(), d["severity"].as_str()),
+        (Some("E0205"), Some("error"))
+    );
+    assert_eq!(
+        (d["file"].as_str(), &d["span"]["line"]),
+        (Some("m.rules"), &serde_json::json!(1))
+    );
+    assert_eq!(d["edit"]["replacement"], "5ms");
+}
+
+/// The properties that SARIF 2.1.0 requires, and what must hold between them.
+fn assert_sarif(v: &serde_json::Value) {
+    assert_eq!(v["version"], "2.1.0");
+    assert!(v["$schema"].is_string());
+    for run in v["runs"].as_array().unwrap() {
+        let driver = &run["tool"]["driver"];
+        assert!(driver["name"].is_string());
+        let rules = driver["rules"].as_array().unwrap();
+        for rule in rules {
+            assert!(rule["id"].is_string() && rule["shortDescription"]["text"].is_string());
+        }
+        let artifacts = run["artifacts"].as_array().unwrap();
+        let location = |l: &serde_json::Value| {
+            let at = usize::try_from(l["index"].as_u64().unwrap()).unwrap();
+            assert_eq!(l["uri"], artifacts[at]["location"]["uri"]);
+        };
+        let region = |r: &serde_json::Value| {
+            let n = |k: &str| r[k].as_u64().filter(|n| *n > 0).unwrap();
+            assert!((n("startLine"), n("startColumn")) <= (n("endLine"), n("endColumn")));
+        };
+        for result in run["results"].as_array().unwrap() {
+            assert!(!result["message"]["text"].as_str().unwrap().is_empty());
+            let at = usize::try_from(result["ruleIndex"].as_u64().unwrap()).unwrap();
+            assert_eq!(rules[at]["id"], result["ruleId"]);
+            assert!(["error", "warning", "note", "none"].contains(&result["level"].as_str().unwrap()));
+            let related = result["relatedLocations"].as_array().unwrap();
+            for l in result["locations"].as_array().unwrap().iter().chain(related) {
+                location(&l["physicalLocation"]["artifactLocation"]);
+                region(&l["physicalLocation"]["region"]);
+            }
+            for fix in result.get("fixes").and_then(|f| f.as_array()).into_iter().flatten() {
+                for change in fix["artifactChanges"].as_array().unwrap() {
+                    location(&change["artifactLocation"]);
+                    for r in change["replacements"].as_array().unwrap() {
+                        region(&r["deletedRegion"]);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn check_speaks_sarif() {
+    let dir = folder();
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/lang");
+    for folder in ["type_error", "name_error", "warning"] {
+        let path = corpus.join(folder);
+        let (out, _, _) = run(
+            dir.path(),
+            &["rules", "check", "--format", "sarif", path.to_str().unwrap()],
+        );
+        let v: serde_json::Value = serde_json::from_str(&out).unwrap();
+        assert!(v["runs"][0]["results"].as_array().unwrap().len() > 10);
+        assert_sarif(&v);
+    }
+}
+
+/// A rule with tests on events and on a stored trace; one of them fails.
+fn tested(dir: &Path) {
+    run(dir, &["simulate", "lazy-load", "-o", "rules/lazy.db"]);
+    let text = r#"when cuda.launch.count >= 3 => MANY
+test "three launches" for MANY {
+  every 1s from 1s to 4s cuda.cudaLaunchKernel pid=7 dur=1ms
+  expect fires 1 { pid = 7 }
+}
+test "two & a <stored> trace" for MANY { trace "lazy.db" expect fires }
+test "two launches" for MANY {
+  every 1s from 1s to 3s cuda.cudaLaunchKernel pid=7 dur=1ms
+  expect fires
+}
+"#;
+    fs::write(dir.join("rules/good.rules"), text).unwrap();
+}
+
+#[test]
+fn tests_run_on_events_and_on_stored_traces() {
+    let dir = folder();
+    tested(dir.path());
+    let (out, _, code) = run(dir.path(), &["rules", "test", "rules"]);
+    assert_eq!(code, 1);
+    let expected = "\
+ok      MANY: three launches
+ok      MANY: two & a <stored> trace
+FAILED  MANY: two launches (rules/good.rules:7)
+        expected: fires
+          actual: it is quiet
+          pid 7 on test:
+            fails   cuda.launch.count >= 3: 2, needs >= 3
+2 passed, 1 failed
+";
+    assert_eq!(out, expected);
+    let (out, _, code) = run(dir.path(), &["rules", "test", "rules", "--name", "STORED"]);
+    assert_eq!(
+        (code, out.as_str()),
+        (0, "ok      MANY: two & a <stored> trace\n1 passed, 0 failed\n")
+    );
+    let (_, err, code) = run(dir.path(), &["rules", "test", "rules", "--name", "nothing like it"]);
+    assert_eq!(code, 2);
+    assert!(err.contains("no test says"), "{err}");
+    fs::remove_file(dir.path().join("rules/lazy.db")).unwrap();
+    let (out, _, code) = run(dir.path(), &["rules", "test", "rules", "--name", "stored"]);
+    assert_eq!(code, 1);
+    assert!(out.contains("rules/lazy.db: no such file"), "{out}");
+}
+
+#[test]
+fn test_results_speak_json_and_junit() {
+    let dir = folder();
+    tested(dir.path());
+    let (out, _, code) = run(dir.path(), &["rules", "test", "rules", "--format", "json"]);
+    assert_eq!(code, 1);
+    let v: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(
+        (&v["passed"], &v["failed"]),
+        (&serde_json::json!(2), &serde_json::json!(1))
+    );
+    assert_eq!(v["tests"][2]["line"], 7);
+    assert!(
+        v["tests"][2]["failure"]
+            .as_str()
+            .unwrap()
+            .starts_with("expected: fires")
+    );
+    let (out, _, code) = run(dir.path(), &["rules", "test", "rules", "--format", "junit"]);
+    assert_eq!(code, 1);
+    assert!(
+        out.contains("<testsuite name=\"rules/good.rules\" tests=\"3\" failures=\"1\">"),
+        "{out}"
+    );
+    assert!(
+        out.contains("name=\"two &amp; a &lt;stored&gt; trace\" file=\"rules/good.rules\" line=\"6\"/>"),
+        "{out}"
+    );
+    assert!(out.contains("<failure message=\"expected: fires\">"), "{out}");
+}
+
+#[test]
+fn coverage_shows_what_the_tests_have_seen() {
+    let dir = folder();
+    tested(dir.path());
+    let (out, _, code) = run(dir.path(), &["rules", "coverage", "rules"]);
+    assert_eq!(code, 0);
+    let expected = "MANY  3 tests\n  TF.  cuda.launch.count >= 3\ntrue and false seen: 2 of 2\n";
+    assert_eq!(out, expected);
+}
+
+#[test]
+fn mutants_that_no_test_notices_survive() {
+    let dir = folder();
+    let text = r#"when cuda.launch[duration > 1ms].count >= 4 => MANY
+test "four" for MANY { every 1s from 1s to 5s cuda.cudaLaunchKernel pid=7 dur=3ms expect fires 1 }
+test "three" for MANY { every 1s from 1s to 4s cuda.cudaLaunchKernel pid=7 dur=3ms expect quiet }
+"#;
+    fs::write(dir.path().join("rules/good.rules"), text).unwrap();
+    let (out, _, code) = run(dir.path(), &["rules", "mutate", "rules"]);
+    assert_eq!(code, 1);
+    let expected = "\
+MANY: 7 mutants, 3 survived
+  without `duration > 1 ms` in cuda.launch [duration > 1 ms]
+  threshold halved in `duration > 1 ms` in cuda.launch [duration > 1 ms]
+  threshold doubled in `duration > 1 ms` in cuda.launch [duration > 1 ms]
+7 mutants, 3 survived, 3 of them without a stated reason
+";
+    assert_eq!(out, expected);
+    let accept = "\
+# Shorter launches are not the point here.
+MANY: without `duration > 1 ms` in cuda.launch [duration > 1 ms] # every launch counts as well
+MANY: threshold halved in `duration > 1 ms` in cuda.launch [duration > 1 ms] # every launch counts as well
+MANY: threshold doubled in `duration > 1 ms` in cuda.launch [duration > 1 ms] # the bound is a guess
+";
+    fs::write(dir.path().join("ok.txt"), accept).unwrap();
+    let (out, _, code) = run(dir.path(), &["rules", "mutate", "--accept", "ok.txt", "rules"]);
+    assert_eq!(code, 0, "{out}");
+    fs::write(
+        dir.path().join("ok.txt"),
+        format!("{accept}MANY: gone # it was so once\n"),
+    )
+    .unwrap();
+    let (out, _, code) = run(dir.path(), &["rules", "mutate", "--accept", "ok.txt", "rules"]);
+    assert_eq!(code, 1);
+    assert!(out.contains("no longer survives: MANY: gone"), "{out}");
+    fs::write(dir.path().join("ok.txt"), "MANY: gone\n").unwrap();
+    let (_, err, code) = run(dir.path(), &["rules", "mutate", "--accept", "ok.txt", "rules"]);
+    assert_eq!(code, 2);
+    assert!(
+        err.contains("ok.txt:1: this accepts a survivor without a reason"),
+        "{err}"
+    );
+}
+
+#[test]
+fn the_reference_is_current() {
+    let dir = folder();
+    let (out, _, code) = run(dir.path(), &["rules", "doc"]);
+    assert_eq!(code, 0);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("REFERENCE.md");
+    assert!(
+        fs::read_to_string(path).unwrap() == out,
+        "write it anew: cargo run -- rules doc > analyzer/REFERENCE.md"
+    );
+}
+
+#[test]
+fn shipped_rules_have_no_warnings() {
+    let dir = folder();
+    let (out, err, code) = run(dir.path(), &["rules", "check", "--deny-warnings"]);
+    assert_eq!((code, err.as_str()), (0, ""), "{out}");
+}
+
+/// Slow launches of two threads; one of them waits for its CPU inside of them, one beside.
+const TWO: &str = r#"when cuda.launch.max > 3ms and sched.runq(pid) > 2ms within 1ms => SLOW
+test "near" for SLOW {
+  at 1s cuda.cudaLaunchKernel pid=7 dur=4ms
+  at 1s sched.off_cpu pid=7 dur=3ms state=runnable
+  expect fires 1
+}
+test "far" for SLOW {
+  at 1s cuda.cudaLaunchKernel pid=7 dur=4ms
+  at 1344ms sched.off_cpu pid=7 dur=3ms state=runnable
+  expect fires
+}
+test "short" for SLOW {
+  at 1s cuda.cudaLaunchKernel pid=7 dur=2ms
+  at 1s sched.off_cpu pid=7 dur=3ms state=runnable
+  expect fires
+}
+test "little" for SLOW {
+  at 1s cuda.cudaLaunchKernel pid=7 dur=4ms
+  at 1001ms sched.off_cpu pid=7 dur=1500us state=runnable
+  expect fires
+}
+test "unseen" for SLOW {
+  at 1s cuda.cudaLaunchKernel pid=7 dur=4ms
+  expect fires
+}
+"#;
+
+#[test]
+fn a_failed_test_says_what_is_missing() {
+    let dir = folder();
+    fs::write(dir.path().join("rules/good.rules"), TWO).unwrap();
+    let (out, _, code) = run(dir.path(), &["rules", "test", "rules"]);
+    assert_eq!(code, 1);
+    for said in [
+        "fails   within 1 ms: closest stint 340 ms away (needs <= 1 ms)",
+        "fails   cuda.launch.max > 3ms: 2 ms, needs > 3 ms",
+        "the stints near one of them sum to 1.5 ms at most, needs > 2 ms",
+        "unknown within 1 ms: ",
+    ] {
+        assert!(out.contains(said), "{said}\n{out}");
+    }
+}
+
+#[test]
+fn why_not_shows_the_nearest_miss_first() {
+    let dir = folder();
+    run(dir.path(), &["simulate", "lazy-load", "-o", "t.db"]);
+    let rule = "when gpu.launch.p50 > 1s and gpu.launch.count > 10 => SLOW\n";
+    fs::write(dir.path().join("m.rules"), rule).unwrap();
+    let (out, err, code) = run(dir.path(), &["rules", "why-not", "slow", "--rules", "m.rules", "t.db"]);
+    assert_eq!((code, err.as_str()), (0, ""));
+    let lines: Vec<&str> = out.lines().collect();
+    assert!(lines[2].ends_with("1 of 2 conditions hold"), "{out}");
+    assert_eq!(lines[3], "  fails    gpu.launch.p50 > 1s");
+    assert!(
+        lines[4].ends_with("needs > 1 s") && lines[6].ends_with("needs > 10"),
+        "{out}"
+    );
+    let (_, err, code) = run(dir.path(), &["rules", "why-not", "SLOW", "--rules", "m.rules", "no.db"]);
+    assert_eq!(code, 2);
+    assert!(err.contains("no.db: no such file"), "{err}");
+    let missing = "when request.wait.p50 > 1s => NO_REQUESTS\n";
+    fs::write(dir.path().join("m.rules"), missing).unwrap();
+    let (out, _, code) = run(
+        dir.path(),
+        &["rules", "why-not", "NO_REQUESTS", "--rules", "m.rules", "t.db"],
+    );
+    assert_eq!(code, 0);
+    assert!(out.contains("no request annotations"), "{out}");
+}
+
+#[test]
+fn a_check_against_a_trace_says_what_is_in_it() {
+    let dir = folder();
+    run(dir.path(), &["simulate", "lazy-load", "-o", "t.db"]);
+    let rule = "when cuda.launch.p50 > 1s and request.wait[prompt_tokens > 9].count >= 1 per node => SLOW\n";
+    fs::write(dir.path().join("m.rules"), rule).unwrap();
+    let (out, _, code) = run(dir.path(), &["rules", "check", "--trace", "t.db", "m.rules"]);
+    assert_eq!(code, 0);
+    assert!(out.contains("cuda.launch.p50\n  there   cudaLaunchKernel: "), "{out}");
+    assert!(out.contains("rows, complete\n"), "{out}");
+    assert!(out.contains("  absent  wait: not observed\n"), "{out}");
+    assert!(out.contains("  absent  the columns prompt_tokens\n"), "{out}");
+    assert!(out.contains("for SLOW\n"), "{out}");
+}
+
+#[test]
+fn needs_name_the_recorder_options() {
+    let dir = folder();
+    let rule = "when cuda.launch.p99 > 1s and covered(cuda.launch, sched.runq) > 50% and request.open.count > 1 per node \
+                => SLOW\n";
+    fs::write(dir.path().join("m.rules"), rule).unwrap();
+    let (out, _, code) = run(dir.path(), &["rules", "needs", "m.rules"]);
+    assert_eq!(code, 0);
+    let expected = "\
+SLOW
+  cuda      cudaLaunchCooperativeKernel, cudaLaunchKernel, cudaLaunchKernelExC
+  sched     runq
+  request   open
+  recorder  not --without cuda, sched; no --min-duration for these operations;
+            run states, which files of our recorder have; annotations through
+            --annotations
+";
+    assert_eq!(out, expected);
+}
+
+#[test]
+fn a_profile_differs_in_its_last_column_only() {
+    let dir = folder();
+    run(dir.path(), &["simulate", "lazy-load", "-o", "t.db"]);
+    let columns = || {
+        let (out, _, code) = run(dir.path(), &["rules", "profile", "t.db", "--rules", "cuda"]);
+        assert_eq!(code, 0);
+        let cut = |l: &str| {
+            l.rsplit_once(' ')
+                .map(|(l, _)| l.trim_end().to_owned())
+                .unwrap_or_default()
+        };
+        out.lines().map(cut).collect::<Vec<_>>()
+    };
+    let first = columns();
+    assert_eq!(first, columns());
+    let lazy = first.iter().find(|l| l.starts_with("LAZY_KERNEL_LOAD ")).unwrap();
+    let numbers: Vec<&str> = lazy.split_whitespace().skip(1).collect();
+    assert_eq!(numbers.len(), 5);
+    assert!(numbers[..3].iter().all(|n| *n != "0"), "{lazy}");
+}
+
+#[test]
+fn a_diff_of_rules_shows_what_is_gained_and_lost() {
+    let dir = folder();
+    run(dir.path(), &["simulate", "lazy-load", "-o", "t.db"]);
+    let write = |name: &str, text: &str| fs::write(dir.path().join(name), text).unwrap();
+    write(
+        "a.rules",
+        "when cuda.launch.count > 10 => MANY\nwhen cuda.launch.count > 20 => MORE { severity low }\n",
+    );
+    write(
+        "b.rules",
+        "when cuda.launch.count > 10M => MANY\nwhen cuda.launch.count > 20 => MORE { severity high }\n",
+    );
+    let (out, _, code) = run(dir.path(), &["rules", "diff", "a.rules", "b.rules", "t.db"]);
+    assert_eq!(code, 1);
+    let lines: Vec<&str> = out.lines().collect();
+    assert_eq!(lines[..2], ["t.db", "  ~ MANY: fired, now quiet"], "{out}");
+    assert!(lines.iter().any(|l| l.starts_with("  - MANY: ")), "{out}");
+    assert!(
+        lines
+            .iter()
+            .any(|l| l.starts_with("  ~ MORE: ") && l.ends_with(": low, now high")),
+        "{out}"
+    );
+    let (out, _, code) = run(dir.path(), &["rules", "diff", "a.rules", "a.rules", "t.db"]);
+    assert_eq!((code, out.as_str()), (0, "t.db: no difference\n"));
+}

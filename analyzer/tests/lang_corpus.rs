@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use ingero::lang::{compile, explain, render};
+use ingero::lang::{check, compile, explain, fix, render};
 use ingero::source::SourceFile;
 
 fn source(path: &Path) -> SourceFile {
@@ -89,4 +89,69 @@ wrong_corpus! {
     name_errors_read_well: "../../testdata/lang/name_error",
     type_errors_read_well: "../../testdata/lang/type_error",
     fixture_errors_read_well: "../../testdata/lang/test_error",
+}
+
+/// 2026-01-01, for exceptions that end.
+const TODAY: Option<i64> = Some(20_454);
+
+#[test]
+fn warnings_read_well() {
+    insta::glob!("../../testdata/lang/warning", "*.rules", |path| {
+        let out = check(&[source(path)], &[], TODAY);
+        let text = render::plain(&out.diagnostics, &out.program.files);
+        assert!(!out.has_errors(), "{}:\n{text}", path.display());
+        insta::assert_snapshot!(text);
+    });
+}
+
+/// Every text of the corpus of mistakes.
+fn mistakes() -> Vec<SourceFile> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/lang");
+    let mut paths: Vec<_> = [
+        "lex_error",
+        "parse_error",
+        "name_error",
+        "type_error",
+        "test_error",
+        "warning",
+    ]
+    .iter()
+    .flat_map(|f| std::fs::read_dir(folder.join(f)).unwrap())
+    .map(|e| e.unwrap().path())
+    .collect();
+    paths.sort();
+    paths.iter().map(|p| source(p)).collect()
+}
+
+#[test]
+fn every_edit_takes_its_problem_away() {
+    let mut edits = 0;
+    for file in mistakes() {
+        let found = check(std::slice::from_ref(&file), &[], TODAY).diagnostics;
+        for d in found.iter().filter(|d| d.edit.is_some()) {
+            let (text, done) = fix::apply(&file.text, d.edit.as_ref());
+            edits += done.len();
+            let after = check(&[SourceFile::new(file.name.clone(), text.clone())], &[], TODAY).diagnostics;
+            let still = |e: &&ingero::lang::diagnostic::Diagnostic| e.code == d.code && e.message == d.message;
+            let count = |list: &[ingero::lang::diagnostic::Diagnostic]| list.iter().filter(still).count();
+            assert!(count(&after) < count(&found), "{}: {d:?}\n{text}", file.name);
+        }
+    }
+    assert!(edits > 30, "{edits}");
+}
+
+#[test]
+fn every_warning_has_its_file() {
+    let said: std::collections::BTreeSet<&str> = mistakes()
+        .into_iter()
+        .flat_map(|f| check(&[f], &[], TODAY).diagnostics)
+        .map(|d| d.code.as_str())
+        .collect();
+    for code in ingero::lang::diagnostic::Code::ALL.iter().filter(|c| !c.is_error()) {
+        assert!(
+            said.contains(code.as_str()),
+            "nothing in testdata/lang says {}",
+            code.as_str()
+        );
+    }
 }

@@ -123,7 +123,7 @@ fn faults(files: &[SourceFile], never_missing: &[(&str, &str)]) -> Vec<String> {
             faults.push(format!("{name}: an exception for a rule that does not exist"));
         }
     }
-    for outcome in harness::run_tests(files, &[], &program, None) {
+    for outcome in harness::run_tests(files, &[], &program, harness::Only::default()) {
         if let Some(failure) = outcome.failure {
             faults.push(format!("{}: test \"{}\": {failure}", outcome.rule, outcome.name));
         }

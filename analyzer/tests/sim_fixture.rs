@@ -37,6 +37,7 @@ fn trace(events: Vec<FixtureEvent>) -> Result<Connection, FixtureError> {
         rule: "R".to_owned(),
         file: SourceId(0),
         span: Span::default(),
+        trace: None,
         span_ns: 0,
         params: Vec::new(),
         events,

@@ -10,12 +10,14 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::args::{AnalyzeArgs, Format, RuleArgs};
 use super::console::{Console, Kind};
-use super::engine::{self, Look, ReadRequest, Rules};
+use super::engine::{self, Look, ReadRequest, Rules, TraceProblem};
 use super::failure::Failure;
 use super::time::Instant;
 use super::{Outcome, sources};
 use crate::diagnosis::{Analysis, Severity, Status};
+use crate::lang::hir::Program;
 use crate::report::{Problem, ProblemKind, Report, github, html, json, junit, markdown, ndjson, sarif, table};
+use crate::trace::Trace;
 use crate::trace::catalogue::{Op, Source};
 use crate::unit::Interval;
 use crate::view::{Drawing, ProcessProfile};
@@ -198,30 +200,20 @@ pub(super) fn judge_with(
     if rules.program.rules.is_empty() {
         return Err(Failure::NoRules);
     }
-    let progress = Progress::new();
-    let tell = |done, all| progress.tell(done, all);
     let read = ReadRequest {
         program: &rules.program,
         also: extras.ops(),
         from: request.from,
         to: request.to,
         threads: request.threads,
-        progress: if request.progress { Some(&tell) } else { None },
+        progress: None,
     };
-    let (trace, unreadable) = engine::read(request.traces, &read);
-    progress.finish();
-    for p in unreadable {
-        console.say(Kind::Error, &format!("{}: {}", p.path, p.message));
-        if let Some(help) = &p.help {
-            console.say(Kind::Help, help);
-        }
-        problems.push(Problem {
-            kind: ProblemKind::Trace,
-            path: p.path,
-            message: format!("{}; the report is without it", p.message),
-        });
-    }
-    let trace = trace.ok_or(Failure::NoTrace)?;
+    let (trace, unreadable) = read_traces(request.traces, &read, request.progress, console)?;
+    problems.extend(unreadable.into_iter().map(|p| Problem {
+        kind: ProblemKind::Trace,
+        path: p.path,
+        message: format!("{}; the report is without it", p.message),
+    }));
     let (analysis, drawing) = match extras.drawn {
         Some(top) => engine::analyze_and_draw(&rules.program, &trace, request.pid, request.threads, top),
         None => (
@@ -239,6 +231,54 @@ pub(super) fn judge_with(
             Vec::new()
         },
         problems,
+    })
+}
+
+/// Reads traces, says which could not be read, and fails where that is all of them.
+fn read_traces(
+    paths: &[PathBuf],
+    read: &ReadRequest<'_>,
+    watched: bool,
+    console: &mut Console,
+) -> Result<(Trace, Vec<TraceProblem>), Failure> {
+    let progress = Progress::new();
+    let tell = |done, all| progress.tell(done, all);
+    let read = ReadRequest {
+        progress: if watched { Some(&tell) } else { None },
+        ..*read
+    };
+    let (trace, unreadable) = engine::read(paths, &read);
+    progress.finish();
+    for p in &unreadable {
+        console.say(Kind::Error, &format!("{}: {}", p.path, p.message));
+        if let Some(help) = &p.help {
+            console.say(Kind::Help, help);
+        }
+    }
+    Ok((trace.ok_or(Failure::NoTrace)?, unreadable))
+}
+
+/// A trace, and whether every file of it could be read.
+pub(super) struct Read {
+    pub(super) trace: Trace,
+    pub(super) whole: bool,
+}
+
+/// Reads what a program needs of traces, all of their time.
+pub(super) fn read(program: &Program, paths: &[PathBuf], console: &mut Console) -> Result<Read, Failure> {
+    let request = ReadRequest {
+        program,
+        all_ops: false,
+        from: None,
+        to: None,
+        threads: 0,
+        progress: None,
+    };
+    let watched = console.watched();
+    let (trace, unreadable) = read_traces(paths, &request, watched, console)?;
+    Ok(Read {
+        trace,
+        whole: unreadable.is_empty(),
     })
 }
 

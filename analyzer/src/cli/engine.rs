@@ -8,6 +8,7 @@ use super::failure::Failure;
 use super::time::Instant;
 use crate::diagnosis::Analysis;
 use crate::eval;
+use crate::eval::harness::Only;
 use crate::export;
 use crate::lang;
 use crate::lang::diagnostic::Diagnostic;
@@ -60,25 +61,26 @@ pub(super) struct Look {
 /// Compiles texts of rules.
 pub(super) fn compile(files: &[SourceFile], set: &[(String, String)], look: Look) -> Rules {
     let compiled = lang::compile(files, set);
-    let shown = &compiled.program.files;
-    let problems = compiled
-        .diagnostics
-        .iter()
-        .map(|d| {
-            let file = usize::try_from(d.file.0).unwrap_or(usize::MAX);
-            RuleProblem {
-                file: shown.get(file).map(|f| f.name.clone()).unwrap_or_default(),
-                is_error: d.is_error(),
-                // Values given with --set are files of their own, after those of the user.
-                in_set: file >= files.len(),
-                text: text_of(d, shown, look),
-            }
-        })
-        .collect();
     Rules {
+        problems: problems(&compiled, files.len(), look),
         program: compiled.program,
-        problems,
     }
+}
+
+/// Problems as shown to people; the first `n_files` texts are the user's, those after them values
+/// given with `--set`.
+pub(super) fn problems(compiled: &lang::Compiled, n_files: usize, look: Look) -> Vec<RuleProblem> {
+    let shown = &compiled.program.files;
+    let one = |d: &Diagnostic| {
+        let file = usize::try_from(d.file.0).unwrap_or(usize::MAX);
+        RuleProblem {
+            file: shown.get(file).map(|f| f.name.clone()).unwrap_or_default(),
+            is_error: d.is_error(),
+            in_set: file >= n_files,
+            text: text_of(d, shown, look),
+        }
+    };
+    compiled.diagnostics.iter().map(one).collect()
 }
 
 fn text_of(d: &Diagnostic, files: &[SourceFile], look: Look) -> String {
@@ -252,30 +254,32 @@ pub(super) struct TestResult {
     pub(super) rule: String,
     /// What the test shows.
     pub(super) name: String,
-    /// File and line: `rules/vllm.rules:42`.
-    pub(super) place: String,
+    /// Its file.
+    pub(super) file: String,
+    /// Its first line.
+    pub(super) line: usize,
     /// Expected, actual and why not; empty where it passed.
     pub(super) failure: String,
 }
 
-/// Runs the tests of a program.
+/// Runs tests of a program.
 pub(super) fn run_tests(
     files: &[SourceFile],
     set: &[(String, String)],
     program: &Program,
-    rule: Option<&str>,
+    only: Only<'_>,
 ) -> Vec<TestResult> {
-    let place = |t: &eval::harness::TestOutcome| {
-        let file = program.files.get(t.file.0 as usize);
-        file.map_or_else(String::new, |f| format!("{}:{}", f.name, f.line_col(t.span.start).0))
-    };
-    eval::harness::run_tests(files, set, program, rule)
+    eval::harness::run_tests(files, set, program, only)
         .into_iter()
-        .map(|t| TestResult {
-            place: place(&t),
-            rule: t.rule,
-            name: t.name,
-            failure: t.failure.unwrap_or_default(),
+        .map(|t| {
+            let file = program.files.get(t.file.0 as usize);
+            TestResult {
+                file: file.map_or_else(String::new, |f| f.name.clone()),
+                line: file.map_or(0, |f| f.line_col(t.span.start).0),
+                rule: t.rule,
+                name: t.name,
+                failure: t.failure.unwrap_or_default(),
+            }
         })
         .collect()
 }

@@ -43,6 +43,12 @@ pub(super) enum Failure {
         /// Why.
         source: io::Error,
     },
+    /// A file is no longer what it was when it was read.
+    #[error("{} was changed meanwhile, so it was not written", .path.display())]
+    Changed {
+        /// The file.
+        path: PathBuf,
+    },
     /// Standard output could not be written.
     #[error("cannot write to standard output: {source}")]
     Print {
@@ -71,6 +77,20 @@ pub(super) enum Failure {
         name: String,
         /// The nearest names.
         near: Vec<String>,
+    },
+    /// No test says so.
+    #[error("no test says \"{words}\"")]
+    NoSuchTest {
+        /// As given.
+        words: String,
+    },
+    /// A survivor that is accepted without a reason.
+    #[error("{}:{line}: this accepts a survivor without a reason", .path.display())]
+    NoReason {
+        /// The file.
+        path: PathBuf,
+        /// The line.
+        line: usize,
     },
     /// Two traces would share their golden files.
     #[error("{} and {} would share the golden file {name}.txt", .first.display(), .second.display())]
@@ -143,6 +163,8 @@ impl Failure {
             Self::NoSuchRule { near, .. } if near.is_empty() => Some("`ingero rules list` names them all".to_owned()),
             Self::NoSuchRule { near, .. } => Some(format!("did you mean {}?", near.join(" or "))),
             Self::NoSuchProcess { .. } => Some("`ingero explain --per-process` without --pid lists them".to_owned()),
+            Self::NoSuchTest { .. } => Some("without --name all tests run, and their names are shown".to_owned()),
+            Self::NoReason { .. } => Some("write `RULE: CHANGE # why no test should notice it`".to_owned()),
             Self::SameGolden { .. } => Some("keep them in different folders, or rename one".to_owned()),
             Self::NoRecorder => Some(
                 "it is a program of its own that runs as root on the GPU host: install it beside `ingero`; a recorded \

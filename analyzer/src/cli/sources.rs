@@ -8,6 +8,9 @@ use super::builtin::PACKS;
 use super::failure::Failure;
 use crate::source::SourceFile;
 
+/// How names of texts begin that come with the program.
+const BUILTIN: &str = "<builtin>/";
+
 /// The texts behind these names: files, folders (their `.rules` files by name), built-in packs.
 /// Without any name, all built-in packs. A file that is named twice is read once.
 pub(super) fn load(names: &[PathBuf]) -> Result<Vec<SourceFile>, Failure> {
@@ -48,8 +51,13 @@ pub(super) fn load(names: &[PathBuf]) -> Result<Vec<SourceFile>, Failure> {
     Ok(files)
 }
 
+/// Whether a text comes with the program, so that there is no file to change.
+pub(super) fn is_builtin(file: &SourceFile) -> bool {
+    file.name.starts_with(BUILTIN)
+}
+
 fn builtin((name, text): &(&str, &'static str)) -> SourceFile {
-    SourceFile::new(format!("<builtin>/{name}.rules"), *text)
+    SourceFile::new(format!("{BUILTIN}{name}.rules"), *text)
 }
 
 /// The `.rules` files of a folder, by name.

@@ -154,7 +154,7 @@ impl<'t> Engine<'t> {
         if self.looks_at_windows(left) {
             return Some((left, op, right));
         }
-        self.looks_at_windows(right).then(|| (right, flip(op), left))
+        self.looks_at_windows(right).then(|| (right, op.turned(), left))
     }
 
     /// Whether an expression has a value for each window rather than one.
@@ -311,7 +311,7 @@ impl<'t> Engine<'t> {
         }
         let (metric, op, bound) = match (left.first_metric(), right.first_metric()) {
             (Some(m), _) => (m, op, right),
-            (None, Some(m)) => (m, flip(op), left),
+            (None, Some(m)) => (m, op.turned(), left),
             _ => return None,
         };
         let lone = matches!(left, Value::Metric(_)) || matches!(right, Value::Metric(_));
@@ -759,7 +759,7 @@ impl<'t> Engine<'t> {
             Cond::Compare { op, left, right, .. } => {
                 let (m, op, bound) = match (left.first_metric(), right.first_metric()) {
                     (Some(m), _) => (m, *op, right),
-                    (None, Some(m)) => (m, flip(*op), left),
+                    (None, Some(m)) => (m, op.turned(), left),
                     _ => return None,
                 };
                 let metric = &self.program.metrics[m.0 as usize];
@@ -962,15 +962,5 @@ fn merge_why(a: Option<Reason>, b: Option<Reason>) -> Option<Reason> {
     match (a, b) {
         (Some(a), Some(b)) => Some(a.min(b)),
         (a, b) => a.or(b),
-    }
-}
-
-fn flip(op: CmpOp) -> CmpOp {
-    match op {
-        CmpOp::Gt => CmpOp::Lt,
-        CmpOp::Ge => CmpOp::Le,
-        CmpOp::Lt => CmpOp::Gt,
-        CmpOp::Le => CmpOp::Ge,
-        other => other,
     }
 }

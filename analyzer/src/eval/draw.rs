@@ -3,12 +3,12 @@
 
 use super::Engine;
 use super::cond::keys_of;
-use super::fold;
 use super::key::{self, KeyVal};
 use super::metric::{Mode, Union};
 use super::outcome::words_of_sel;
 use crate::diagnosis::{Analysis, Diagnosis, Witness};
 use crate::lang::hir::{Base, CmpOp, Cond, Filter, MetricKind, Rule, Selector, Stat, Value};
+use crate::lang::walk;
 use crate::trace::catalogue::{Field, Key, Op, Source};
 use crate::trace::model::{Stored, UNKNOWN_TIME, flag};
 use crate::trace::{Lane, NodeIdx, ThreadIdx};
@@ -235,7 +235,7 @@ impl<'t> Engine<'t> {
     fn histograms(&self, rule: &Rule, key: KeyVal) -> Vec<Histogram> {
         let mut seen: Vec<Selector> = Vec::new();
         let mut out = Vec::new();
-        for c in fold::conjuncts(&rule.cond) {
+        for c in walk::conjuncts(&rule.cond) {
             let Some((sel, keys, threshold)) = self.measured(rule, c, key) else {
                 continue;
             };

@@ -5,9 +5,9 @@
 //! in time (`join`), becomes diagnoses (`outcome`) and is ranked (`rank`).
 
 mod cond;
+pub mod cost;
 mod derive;
 mod draw;
-mod fold;
 pub mod harness;
 mod join;
 mod key;
@@ -20,17 +20,19 @@ mod profile;
 mod rank;
 mod segment;
 mod select;
+pub mod sight;
 mod stored;
 mod value;
+pub mod why;
 
 use std::sync::Mutex;
 
 use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 
-use crate::diagnosis::Analysis;
-use crate::lang::hir::{Filter, MetricId, MetricKind, Program, Selector};
-use crate::plan;
+use crate::diagnosis::{Analysis, Status};
+use crate::lang::hir::{Filter, MetricId, MetricKind, Program, Rule, Selector};
+use crate::lang::walk;
 use crate::trace::catalogue::{Field, Key, Op};
 use crate::trace::{ThreadIdx, Trace};
 use crate::unit::Num;
@@ -139,6 +141,40 @@ impl<'t> Engine<'t> {
     }
 }
 
+/// Whether each rule of the program holds, and for how many keys it fires: no diagnoses, no proof.
+///
+/// Equal metrics and selections of the rules are computed once, so many rules that differ by little
+/// cost little more than one.
+pub fn verdicts(program: &Program, trace: &Trace) -> Vec<(Status, usize)> {
+    let prepared = Prepared::new(trace, &selectors(program));
+    let mut engine = Engine::new(program, trace, &prepared, None);
+    engine.compute(&condition_metrics(program));
+    let one = |r| {
+        let v = engine.verdict(r);
+        (v.status, v.fired.len())
+    };
+    program.rules.par_iter().map(one).collect()
+}
+
+/// For each predicate of a rule's condition, in the order written, whether some key finds it
+/// false, unknown and true.
+pub fn truths(program: &Program, rule: &Rule, trace: &Trace) -> Vec<[bool; 3]> {
+    let prepared = Prepared::new(trace, &selectors(program));
+    let mut engine = Engine::new(program, trace, &prepared, None);
+    engine.compute(&condition_metrics(program));
+    let keys = engine.rule_keys(rule);
+    walk::leaves(&rule.cond)
+        .into_iter()
+        .map(|leaf| {
+            let mut seen = [false; 3];
+            for key in &keys {
+                seen[engine.judge(&rule.key, leaf, *key).truth as usize] = true;
+            }
+            seen
+        })
+        .collect()
+}
+
 impl Prepared {
     fn new(trace: &Trace, selectors: &[Selector]) -> Self {
         let mut out = Self {
@@ -173,11 +209,11 @@ fn selectors(program: &Program) -> Vec<Selector> {
         }
     }
     for s in &program.segments {
-        fold::cond_selectors(&s.cond, &mut out);
+        walk::cond_selectors(&s.cond, &mut out);
     }
     for rule in &program.rules {
-        for c in plan::conditions(rule) {
-            fold::cond_stints(c, &mut out);
+        for c in rule.conditions() {
+            walk::cond_stints(c, &mut out);
         }
     }
     out
@@ -187,7 +223,7 @@ fn selectors(program: &Program) -> Vec<Selector> {
 fn condition_metrics(program: &Program) -> Vec<MetricId> {
     let mut ids = Vec::new();
     for rule in &program.rules {
-        fold::cond_metrics(&rule.cond, &mut ids);
+        walk::cond_metrics(&rule.cond, &mut ids);
     }
     let mut seen = vec![false; program.metrics.len()];
     while let Some(id) = ids.pop() {
@@ -208,7 +244,7 @@ fn condition_metrics(program: &Program) -> Vec<MetricId> {
             _ => Vec::new(),
         };
         for f in filters {
-            select::metrics_of_filter(f, &mut ids);
+            walk::metrics_of_filter(f, &mut ids);
         }
     }
     (0u32..)

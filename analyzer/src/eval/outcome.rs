@@ -4,7 +4,6 @@ use rayon::prelude::*;
 
 use super::Engine;
 use super::cond::{Joined, keys_of};
-use super::fold;
 use super::join::{self, Wit};
 use super::key::{self, KeyVal};
 use super::logic::{Lack, Reason, Truth};
@@ -19,6 +18,7 @@ use crate::diagnosis::{
 use crate::lang::hir::{
     Base, CmpOp, Cond, Except, Filter, Metric, MetricKind, Part, Rule, Scope, Selector, Side, Stat, Template, Value,
 };
+use crate::lang::walk;
 use crate::trace::catalogue::{Anchor, DIRECTIONS, Field, Key, Source, SystemField};
 use crate::trace::model::{Stored, flag, preemptor};
 use crate::trace::{Lane, Trace};
@@ -38,9 +38,22 @@ pub(super) struct Outcome {
     pub(super) near: Option<NearMiss>,
 }
 
+/// Whether a rule holds, and for whom.
+pub(super) struct Verdict {
+    /// Whom it was judged for.
+    pub(super) keys: Vec<KeyVal>,
+    /// Those for which it holds and no exception does.
+    pub(super) fired: Vec<KeyVal>,
+    /// For how many the trace cannot tell.
+    pub(super) n_unknown: usize,
+    pub(super) status: Status,
+    /// Why it is unknown or not applicable.
+    pub(super) reason: String,
+}
+
 impl<'t> Engine<'t> {
-    /// Judges a rule for all its keys.
-    pub(super) fn outcome(&self, rule: &Rule) -> Outcome {
+    /// Judges a rule for all its keys, without saying more than whether it holds.
+    pub(super) fn verdict(&self, rule: &Rule) -> Verdict {
         let keys = self.rule_keys(rule);
         let judged: Vec<(KeyVal, Truth, Option<Reason>)> = keys
             .par_iter()
@@ -49,23 +62,11 @@ impl<'t> Engine<'t> {
                 (key, j.truth, j.why)
             })
             .collect();
-        let diagnoses: Vec<Diagnosis> = judged
+        let fired: Vec<KeyVal> = judged
             .par_iter()
             .filter(|(_, t, _)| *t == Truth::True)
-            .map(|(key, _, _)| {
-                let holds = |e: &&Except| self.judge(&rule.key, &e.cond, *key).truth == Truth::True;
-                let excepted: Vec<&Except> = rule.excepts.iter().filter(holds).collect();
-                let (ended, valid): (Vec<&Except>, Vec<&Except>) =
-                    excepted.into_iter().partition(|e| self.is_over(e, *key));
-                valid.is_empty().then(|| {
-                    let mut d = self.diagnosis(rule, *key);
-                    d.fixes.extend(ended.into_iter().map(overdue));
-                    d
-                })
-            })
-            .collect::<Vec<_>>()
-            .into_iter()
-            .flatten()
+            .map(|(key, _, _)| *key)
+            .filter(|key| self.excepted(rule, *key).iter().all(|e| self.is_over(e, *key)))
             .collect();
         let unknown: Vec<&Reason> = judged
             .iter()
@@ -75,7 +76,7 @@ impl<'t> Engine<'t> {
         let n_unknown = judged.iter().filter(|(_, t, _)| *t == Truth::Unknown).count();
         let few = unknown.iter().filter(|r| r.lack == Lack::Few).count();
         let decided = judged.len() - n_unknown;
-        let (status, reason) = if !diagnoses.is_empty() {
+        let (status, reason) = if !fired.is_empty() {
             (Status::Fired, String::new())
         } else if keys.is_empty() {
             self.nothing_to_judge(rule)
@@ -98,8 +99,32 @@ impl<'t> Engine<'t> {
         } else {
             (Status::Quiet, String::new())
         };
+        Verdict {
+            keys,
+            fired,
+            n_unknown,
+            status,
+            reason,
+        }
+    }
+
+    /// The exceptions that hold for a key; one for which it fires all the same has ended.
+    fn excepted<'r>(&self, rule: &'r Rule, key: KeyVal) -> Vec<&'r Except> {
+        let holds = |e: &&Except| self.judge(&rule.key, &e.cond, key).truth == Truth::True;
+        rule.excepts.iter().filter(holds).collect()
+    }
+
+    /// Judges a rule for all its keys and says what was found.
+    pub(super) fn outcome(&self, rule: &Rule) -> Outcome {
+        let verdict = self.verdict(rule);
+        let diagnose = |key: &KeyVal| {
+            let mut d = self.diagnosis(rule, *key);
+            d.fixes.extend(self.excepted(rule, *key).into_iter().map(overdue));
+            d
+        };
+        let diagnoses: Vec<Diagnosis> = verdict.fired.par_iter().map(diagnose).collect();
         let near = if diagnoses.is_empty() {
-            let candidates = judged.iter().filter_map(|(key, _, _)| self.near_miss(rule, *key));
+            let candidates = verdict.keys.iter().filter_map(|key| self.near_miss(rule, *key));
             candidates
                 .filter(|n| n.nearness >= NEAR)
                 .max_by(|a, b| a.nearness.cmp(&b.nearness).then_with(|| b.key.cmp(&a.key)))
@@ -116,9 +141,9 @@ impl<'t> Engine<'t> {
                 .get(rule.file.0 as usize)
                 .map(|f| f.name.clone())
                 .unwrap_or_default(),
-            status,
-            reason,
-            keys: (judged.len(), n_unknown),
+            status: verdict.status,
+            reason: verdict.reason,
+            keys: (verdict.keys.len(), verdict.n_unknown),
         };
         Outcome {
             result,
@@ -147,7 +172,7 @@ impl<'t> Engine<'t> {
         }
         // Without filters: a key whose events all fail them is judged too, and found quiet.
         let mut ids = Vec::new();
-        fold::cond_metrics(&rule.cond, &mut ids);
+        walk::cond_metrics(&rule.cond, &mut ids);
         for id in ids {
             let m = &self.program.metrics[id.0 as usize];
             if let Some(sel) = selector_of(m).filter(|_| m.key == rule.key) {
@@ -158,7 +183,7 @@ impl<'t> Engine<'t> {
             }
         }
         let mut sels = Vec::new();
-        fold::cond_selectors(&rule.cond, &mut sels);
+        walk::cond_selectors(&rule.cond, &mut sels);
         for sel in sels {
             let k = keys_of(&rule.key, &sel);
             if k == rule.key {
@@ -181,9 +206,9 @@ impl<'t> Engine<'t> {
             return (Status::NotApplicable, "the trace holds no events".into());
         }
         let mut ids = Vec::new();
-        fold::cond_metrics(&rule.cond, &mut ids);
+        walk::cond_metrics(&rule.cond, &mut ids);
         let mut sels: Vec<Selector> = Vec::new();
-        fold::cond_selectors(&rule.cond, &mut sels);
+        walk::cond_selectors(&rule.cond, &mut sels);
         sels.extend(
             ids.iter()
                 .filter_map(|id| selector_of(&self.program.metrics[id.0 as usize]))
@@ -234,7 +259,7 @@ impl<'t> Engine<'t> {
         let mut evidence = Vec::new();
         let mut hulls: Vec<Interval> = Vec::new();
         let (mut low_support, mut inexact) = (false, false);
-        for c in fold::conjuncts(&rule.cond) {
+        for c in walk::conjuncts(&rule.cond) {
             let wits = joins
                 .iter()
                 .find_map(|(terms, j)| {
@@ -432,7 +457,7 @@ impl<'t> Engine<'t> {
                 _ => 0,
             },
             None => {
-                let conj = fold::conjuncts(&rule.cond);
+                let conj = walk::conjuncts(&rule.cond);
                 let first = conj.iter().find_map(|c| {
                     let sel = self.symptom(c)?;
                     Some((sel, self.witnesses(&rule.key, c, key)?))
@@ -563,7 +588,7 @@ impl<'t> Engine<'t> {
             }
             Cond::Or(list) => {
                 let held = list.iter().find(|c| self.judge(&rule.key, c, key).truth == Truth::True);
-                let parts = held.map(fold::conjuncts).unwrap_or_default();
+                let parts = held.map(walk::conjuncts).unwrap_or_default();
                 let one = |c: &Cond, low: &mut bool, inexact: &mut bool| {
                     self.evidence(rule, c, key, self.witnesses(&rule.key, c, key), low, inexact)
                 };
@@ -829,7 +854,7 @@ impl<'t> Engine<'t> {
     /// The conjunct that failed, if it alone did, and by how much.
     fn near_miss(&self, rule: &Rule, key: KeyVal) -> Option<NearMiss> {
         let mut failed: Option<(u32, String)> = None;
-        for c in fold::conjuncts(&rule.cond) {
+        for c in walk::conjuncts(&rule.cond) {
             let j = self.judge(&rule.key, c, key);
             match j.truth {
                 Truth::True => {}
@@ -855,7 +880,7 @@ impl<'t> Engine<'t> {
     }
 
     /// How near a comparison came, in thousandths, and in words.
-    fn margin(&self, c: &Cond, key: KeyVal) -> Option<(u32, String)> {
+    pub(super) fn margin(&self, c: &Cond, key: KeyVal) -> Option<(u32, String)> {
         let Cond::Compare {
             op, left, right, dim, ..
         } = c
@@ -923,25 +948,7 @@ impl<'t> Engine<'t> {
 
     /// A condition in the author's words.
     pub(super) fn words(&self, rule: &Rule, c: &Cond) -> String {
-        let joined = |between: &str| -> String {
-            let parts: Vec<String> = c.parts().into_iter().map(|c| self.words(rule, c)).collect();
-            parts.join(between)
-        };
-        let Some(span) = c.span() else {
-            return match c {
-                Cond::Not(_) => format!("not {}", joined("")),
-                Cond::Or(_) => joined(" or "),
-                Cond::Unless(..) => joined(" unless "),
-                _ => joined(" and "),
-            };
-        };
-        let text = self
-            .program
-            .files
-            .get(rule.file.0 as usize)
-            .and_then(|f| f.text.get(span.range()));
-        text.map(|t| t.split_whitespace().collect::<Vec<_>>().join(" "))
-            .unwrap_or_default()
+        walk::words(self.program, rule, c)
     }
 
     fn words_of(&self, v: &Value) -> String {
@@ -1022,7 +1029,7 @@ fn layer_of(w: &Wit<'_>, sel: Option<&Selector>) -> &'static str {
     }
 }
 
-fn closest(a: &[Wit<'_>], b: &[Wit<'_>]) -> Option<i64> {
+pub(super) fn closest(a: &[Wit<'_>], b: &[Wit<'_>]) -> Option<i64> {
     let b = join::merge(b.iter().map(|w| w.when).collect(), 0);
     a.iter()
         .filter_map(|w| {

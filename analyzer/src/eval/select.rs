@@ -11,6 +11,7 @@ use super::logic::{Lack, Reason};
 use super::value::Ext;
 use super::{Engine, Thresholds};
 use crate::lang::hir::{Arith, Base, CmpOp, Filter, Selector, Value};
+use crate::lang::walk;
 use crate::trace::catalogue::{Anchor, Field, Key, Op, Source, State};
 use crate::trace::coverage;
 use crate::trace::model::{Bucket, Stored, flag, preemptor};
@@ -436,7 +437,7 @@ impl<'t> Engine<'t> {
     ) -> Result<(Vec<Thresholds>, Option<Reason>), Reason> {
         let mut ids = Vec::new();
         for f in filters {
-            metrics_of_filter(f, &mut ids);
+            walk::metrics_of_filter(f, &mut ids);
         }
         ids.sort_unstable();
         ids.dedup();
@@ -1136,32 +1137,6 @@ fn simple(f: &Filter) -> bool {
         Filter::Flag(Field::FirstUse) => true,
         Filter::Not(inner) => **inner == Filter::Flag(Field::FirstUse),
         _ => false,
-    }
-}
-
-/// Names of the metrics in a filter.
-pub(super) fn metrics_of_filter(f: &Filter, out: &mut Vec<crate::lang::hir::MetricId>) {
-    match f {
-        Filter::Cmp(a, _, b) => {
-            metrics_of_value(a, out);
-            metrics_of_value(b, out);
-        }
-        Filter::Not(inner) => metrics_of_filter(inner, out),
-        Filter::All(list) | Filter::Any(list) => list.iter().for_each(|f| metrics_of_filter(f, out)),
-        _ => {}
-    }
-}
-
-/// Names of the metrics in a value.
-pub(super) fn metrics_of_value(v: &Value, out: &mut Vec<crate::lang::hir::MetricId>) {
-    match v {
-        Value::Metric(id) => out.push(*id),
-        Value::Neg(v) => metrics_of_value(v, out),
-        Value::Arith(_, a, b) => {
-            metrics_of_value(a, out);
-            metrics_of_value(b, out);
-        }
-        Value::Num(_) | Value::Field(_) => {}
     }
 }
 

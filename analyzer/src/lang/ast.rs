@@ -42,6 +42,22 @@ pub enum Item {
     Test(Test),
 }
 
+impl Item {
+    /// The whole item.
+    pub fn span(&self) -> Span {
+        match self {
+            Self::Let(l) => l.span,
+            Self::Param(p) => p.span,
+            Self::Set(s) => s.span,
+            Self::Segment(s) => s.span,
+            Self::Import(i) => i.span,
+            Self::Override(o) => o.span,
+            Self::Rule(r) => r.span,
+            Self::Test(t) => t.span,
+        }
+    }
+}
+
 /// `let NAME = expr`
 #[derive(Clone, Debug)]
 pub struct Let {
@@ -208,6 +224,8 @@ pub struct Fixture {
 /// What a fixture says.
 #[derive(Clone, Debug)]
 pub enum FixtureKind {
+    /// `trace STRING`: a stored trace instead of events.
+    Trace(Text),
     /// `span DUR`
     Span(Expr),
     /// `param NAME = expr`

@@ -107,6 +107,14 @@ codes! {
     Shadowed = "W0004", "a name that hides another";
     UnusedSegment = "W0020", "a segment that nothing uses";
     ExplainsUnknown = "W0005", "`explains` names no loaded rule";
+    NeverTrue = "W0006", "a condition that never holds";
+    AlwaysTrue = "W0007", "a condition that always holds";
+    MixedOps = "W0008", "one distribution of unlike operations";
+    UnprovenCause = "W0009", "a cause that is named without proof";
+    DuplicateCond = "W0010", "a condition that stands twice";
+    Untested = "W0011", "a rule without a test";
+    Expired = "W0012", "an exception that has ended";
+    BadSilence = "W0013", "a silence that does not count";
 }
 
 impl Code {

@@ -66,6 +66,23 @@ pub fn rule(program: &Program, rule: &Rule) -> String {
     out
 }
 
+/// A condition in words, several lines: equal ones read the same.
+pub(super) fn condition(program: &Program, c: &Cond) -> String {
+    let mut out = String::new();
+    Words { program }.cond(&mut out, c, 0);
+    out
+}
+
+/// A selection in words, on one line.
+pub(super) fn selection(program: &Program, s: &Selector) -> String {
+    Words { program }.selector(s)
+}
+
+/// A filter in words.
+pub(super) fn filter(program: &Program, f: &Filter) -> String {
+    Words { program }.filter(f)
+}
+
 /// `(node, pid, op)` in words.
 fn keys(list: &[Key]) -> String {
     let words: Vec<&str> = list

@@ -91,6 +91,18 @@ pub struct Except {
     pub until: Option<i64>,
 }
 
+impl Rule {
+    /// Every condition of the rule, its own first.
+    pub fn conditions(&self) -> impl Iterator<Item = &Cond> {
+        let severity = self.severity.iter().filter_map(|(_, c)| c.as_ref());
+        let texts = self.messages.iter().chain(&self.fixes).filter_map(|(_, c)| c.as_ref());
+        std::iter::once(&self.cond)
+            .chain(severity)
+            .chain(texts)
+            .chain(self.excepts.iter().map(|e| &e.cond))
+    }
+}
+
 /// A condition. Truth has three values.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Cond {
@@ -271,6 +283,17 @@ pub enum CmpOp {
 }
 
 impl CmpOp {
+    /// The comparison with its sides swapped.
+    pub fn turned(self) -> Self {
+        match self {
+            Self::Gt => Self::Lt,
+            Self::Ge => Self::Le,
+            Self::Lt => Self::Gt,
+            Self::Le => Self::Ge,
+            same @ (Self::Eq | Self::Ne) => same,
+        }
+    }
+
     /// As written.
     pub fn text(self) -> &'static str {
         match self {
@@ -680,6 +703,8 @@ pub struct Test {
     pub file: SourceId,
     /// The whole test.
     pub span: Span,
+    /// Path of a stored trace, relative to the file of the test; it stands instead of events.
+    pub trace: Option<String>,
     /// Length of the trace; 0 where it is given by the events.
     pub span_ns: i64,
     /// `param NAME = value` fixtures, to be set before the rules are resolved.

@@ -13,18 +13,23 @@
 pub mod ast;
 pub mod diagnostic;
 pub mod explain;
+pub mod fix;
 pub mod fmt;
 pub mod hir;
 mod import;
 pub mod library;
 pub mod limits;
+mod lint;
+pub mod mutate;
 pub mod parser;
 pub mod print;
+pub mod reference;
 pub mod render;
 mod resolve;
 pub(crate) mod suggest;
 pub mod symbols;
 pub mod token;
+pub mod walk;
 pub mod words;
 
 use crate::source::SourceFile;
@@ -53,4 +58,14 @@ impl Compiled {
 /// its own in the program, so that a diagnostic can point into it.
 pub fn compile(files: &[SourceFile], sets: &[(String, String)]) -> Compiled {
     resolve::program(files, sets)
+}
+
+/// Checks files of rules as [`compile`] does, and adds the warnings about rules that are right but
+/// probably not meant.
+///
+/// `today` counts days since 1970-01-01; without it no exception is called expired.
+pub fn check(files: &[SourceFile], sets: &[(String, String)], today: Option<i64>) -> Compiled {
+    let mut out = compile(files, sets);
+    lint::add(&out.program, files, today, &mut out.diagnostics);
+    out
 }

@@ -2,9 +2,12 @@
 //!
 //! Knows rules and the catalogue, never a trace.
 
-use crate::lang::hir::{Base, Cond, Filter, MetricKind, Program, Rule, Selector, Stat, Value};
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::lang::hir::{Base, Cond, MetricKind, Program, Rule, Selector, Stat};
+use crate::lang::walk;
 use crate::trace::Needs;
-use crate::trace::catalogue::{Field, Key, Op, Source};
+use crate::trace::catalogue::{Anchor, Field, Key, Op, Source, State};
 
 /// What the rules of a program need of a file.
 ///
@@ -37,7 +40,7 @@ pub fn needs(program: &Program) -> Needs {
         cond(&s.cond, &mut needs);
     }
     for rule in &program.rules {
-        for c in conditions(rule) {
+        for c in rule.conditions() {
             cond(c, &mut needs);
         }
         for k in &rule.key {
@@ -51,16 +54,6 @@ pub fn needs(program: &Program) -> Needs {
         }
     }
     needs
-}
-
-/// Every condition of a rule, its own first.
-pub fn conditions(rule: &Rule) -> impl Iterator<Item = &Cond> {
-    let severity = rule.severity.iter().filter_map(|(_, c)| c.as_ref());
-    let texts = rule.messages.iter().chain(&rule.fixes).filter_map(|(_, c)| c.as_ref());
-    std::iter::once(&rule.cond)
-        .chain(severity)
-        .chain(texts)
-        .chain(rule.excepts.iter().map(|e| &e.cond))
 }
 
 fn cond(c: &Cond, needs: &mut Needs) {
@@ -78,35 +71,9 @@ fn selector(sel: &Selector, needs: &mut Needs) {
         Base::Gap(inner) | Base::DrainedGap(inner) | Base::Slump(inner) => selector(inner, needs),
         Base::BusySeconds => Op::family(Source::Gpu, "launch").into_iter().for_each(|o| needs.add(o)),
     }
-    sel.filters.iter().for_each(|f| filter(f, needs));
-}
-
-fn filter(f: &Filter, needs: &mut Needs) {
-    match f {
-        Filter::Cmp(a, _, b) => {
-            value(a, needs);
-            value(b, needs);
-        }
-        Filter::Enum { field: f, .. }
-        | Filter::Text { field: f, .. }
-        | Filter::Match { field: f, .. }
-        | Filter::OneOf { field: f, .. }
-        | Filter::Flag(f) => field(*f, needs),
-        Filter::Not(f) => filter(f, needs),
-        Filter::All(l) | Filter::Any(l) => l.iter().for_each(|f| filter(f, needs)),
-    }
-}
-
-fn value(v: &Value, needs: &mut Needs) {
-    match v {
-        Value::Field(f) => field(*f, needs),
-        Value::Neg(v) => value(v, needs),
-        Value::Arith(_, a, b) => {
-            value(a, needs);
-            value(b, needs);
-        }
-        Value::Num(_) | Value::Metric(_) => {}
-    }
+    let mut fields = BTreeSet::new();
+    sel.filters.iter().for_each(|f| walk::fields(f, &mut fields));
+    fields.into_iter().for_each(|f| field(f, needs));
 }
 
 fn field(f: Field, needs: &mut Needs) {
@@ -117,5 +84,82 @@ fn field(f: Field, needs: &mut Needs) {
         Field::Rank => needs.rank = true,
         Field::Cgroup => needs.cgroup = true,
         _ => {}
+    }
+}
+
+/// What one rule needs of a trace, by name, for people.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RuleNeeds {
+    /// Operations by source, as stored or derived. `sched` holds parts of off-CPU time.
+    pub ops: BTreeMap<Source, BTreeSet<&'static str>>,
+    /// Fields of events that its filters look at.
+    pub fields: BTreeSet<Field>,
+    /// Columns of the host's snapshots.
+    pub system: BTreeSet<&'static str>,
+    /// Facts about the recording.
+    pub facts: BTreeSet<&'static str>,
+    /// Some part of off-CPU time, which takes run states or wake-ups.
+    pub run_state: bool,
+    /// A percentile, a gap or another thing that takes every event: counts are not enough.
+    pub every_event: bool,
+}
+
+/// What a rule needs for its verdict, its severity and its texts.
+pub fn of_rule(program: &Program, rule: &Rule) -> RuleNeeds {
+    let mut out = RuleNeeds::default();
+    for cond in rule.conditions() {
+        for sel in walk::selectors(program, cond) {
+            out.selector(sel);
+        }
+        let mut ids = Vec::new();
+        walk::cond_metrics(cond, &mut ids);
+        for m in ids.iter().filter_map(|id| program.metrics.get(id.0 as usize)) {
+            match &m.kind {
+                MetricKind::Stat { stat, over, .. } => {
+                    if let Stat::Distinct(f) = stat {
+                        out.fields.insert(*f);
+                    }
+                    let counted = matches!(
+                        stat,
+                        Stat::Count | Stat::Rate | Stat::Sum | Stat::Bytes | Stat::Min | Stat::Max | Stat::Avg
+                    );
+                    out.every_event |= !counted || over.is_some();
+                }
+                MetricKind::System { field, .. } => {
+                    out.system.insert(field.def().0);
+                }
+                MetricKind::Fact(fact) => {
+                    out.facts.insert(fact.def().0);
+                }
+                MetricKind::Covered { .. } | MetricKind::Lift { .. } => out.every_event = true,
+                MetricKind::Share { .. } | MetricKind::Trend { .. } | MetricKind::Peer { .. } => {}
+            }
+        }
+    }
+    out
+}
+
+impl RuleNeeds {
+    fn selector(&mut self, sel: &Selector) {
+        let mut add = |op: &Op| {
+            let d = op.def();
+            self.ops.entry(d.source).or_default().insert(d.name);
+        };
+        match &sel.base {
+            Base::Ops(ops) => ops.iter().for_each(&mut add),
+            Base::State(s) => {
+                self.ops.entry(Source::Sched).or_default().insert(s.name());
+                self.run_state |= *s != State::OffCpu;
+            }
+            Base::BusySeconds => Op::family(Source::Gpu, "launch").iter().for_each(&mut add),
+            Base::Gap(_) | Base::DrainedGap(_) | Base::Slump(_) => self.every_event = true,
+        }
+        if let Base::Ops(ops) = &sel.base {
+            // What the reader derives comes from annotations, process life and the first calls.
+            self.every_event |= ops.iter().any(|o| o.def().anchor != Anchor::Derived) && !sel.filters.is_empty();
+        }
+        for f in &sel.filters {
+            walk::fields(f, &mut self.fields);
+        }
     }
 }

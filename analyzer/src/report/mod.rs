@@ -16,6 +16,8 @@ pub mod sarif;
 pub mod table;
 mod words;
 
+pub(crate) use paint::wrap;
+
 use crate::diagnosis::Analysis;
 use crate::unit::Interval;
 

@@ -183,7 +183,7 @@ fn to_ascii(text: &str) -> String {
 }
 
 /// Breaks text at spaces; words that do not fit on a line of their own are broken anywhere.
-pub(super) fn wrap(text: &str, first: usize, rest: usize) -> Vec<String> {
+pub(crate) fn wrap(text: &str, first: usize, rest: usize) -> Vec<String> {
     let mut lines = Vec::new();
     let limit = |n: usize| if n == 0 { first.max(8) } else { rest.max(8) };
     for paragraph in text.split('\n') {

@@ -83,31 +83,7 @@ pub(super) fn several_nodes(analysis: &Analysis) -> bool {
 
 /// `EngineCore[4121] cudaLaunchKernel on gpu-07`.
 pub(super) fn place(key: &KeyValues, with_node: bool) -> String {
-    let mut parts = Vec::new();
-    match (&key.process, key.pid) {
-        (Some(name), Some(pid)) => parts.push(format!("{name}[{pid}]")),
-        (Some(name), None) => parts.push(name.clone()),
-        (None, Some(pid)) => parts.push(format!("pid {pid}")),
-        (None, None) => {}
-    }
-    // The main thread has the number of its process.
-    if let Some(tid) = key.tid.filter(|t| key.pid != Some(*t)) {
-        parts.push(format!("tid {tid}"));
-    }
-    parts.extend(key.op.clone());
-    parts.extend(key.more.iter().map(|(name, value)| format!("{name} {value}")));
-    if !key.node.is_empty() && (with_node || parts.is_empty()) {
-        parts.push(if parts.is_empty() {
-            key.node.clone()
-        } else {
-            format!("on {}", key.node)
-        });
-    }
-    if parts.is_empty() {
-        "the whole trace".to_owned()
-    } else {
-        parts.join(" ")
-    }
+    key.words(with_node)
 }
 
 /// `356 ms`, `1 ms … 2 ms`, `unknown`.

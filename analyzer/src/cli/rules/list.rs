@@ -20,7 +20,7 @@ pub(in crate::cli) struct ListArgs {
 }
 
 pub(super) fn run(args: &ListArgs, console: &mut Console) -> Result<Outcome, Failure> {
-    let rules = compile(&args.rules, console)?;
+    let rules = compile(&args.rules, &[], console)?;
     let program = &rules.program;
     let mut out = String::new();
     let name_width = program.rules.iter().map(|r| r.name.len()).max().unwrap_or(0);

@@ -1,10 +1,18 @@
 //! `ingero rules`: each subcommand in a file of its own, with its arguments.
 
 mod check;
+mod coverage;
+mod diff;
+mod doc;
 mod explain;
+mod fix;
 mod fmt;
 mod list;
+mod mutate;
+mod needs;
+mod profile;
 mod test;
+mod why_not;
 
 use std::path::PathBuf;
 
@@ -22,16 +30,30 @@ use crate::lang::hir::{Program, Rule};
 pub(super) enum RulesCommand {
     /// List the rules
     List(list::ListArgs),
-    /// Check rules without a trace; exits with 2 if a rule cannot be used
+    /// Check rules: every error and warning of all files; exits with 2 if a rule cannot be used
     Check(check::CheckArgs),
     /// Run the tests that stand beside the rules; exits with 1 if one fails
     Test(test::TestArgs),
+    /// Show which answers of each condition the tests have seen
+    Coverage(coverage::CoverageArgs),
+    /// Change rules a little and list the changes that no test notices
+    Mutate(mutate::MutateArgs),
     /// Explain a rule: what it means, what it needs, every default that applies
     Explain(explain::ExplainArgs),
     /// Write rules in the one style; comments stay where they are
     Fmt(fmt::FmtArgs),
     /// Serve an editor on standard input and output (the language server protocol)
     Lsp,
+    /// Say why a rule does not fire on a trace: each condition's value, and what it needs
+    WhyNot(why_not::WhyNotArgs),
+    /// List what each rule needs of a recording
+    Needs(needs::NeedsArgs),
+    /// Show how much work each rule is on a trace
+    Profile(profile::ProfileArgs),
+    /// Compare what two sets of rules find in traces
+    Diff(diff::DiffArgs),
+    /// Print the reference of everything that rules can ask for, as Markdown
+    Doc,
 }
 
 pub(super) fn run(command: &RulesCommand, console: &mut Console) -> Result<Outcome, Failure> {
@@ -39,16 +61,23 @@ pub(super) fn run(command: &RulesCommand, console: &mut Console) -> Result<Outco
         RulesCommand::List(args) => list::run(args, console),
         RulesCommand::Check(args) => check::run(args, console),
         RulesCommand::Test(args) => test::run(args, console),
+        RulesCommand::Coverage(args) => coverage::run(args, console),
+        RulesCommand::Mutate(args) => mutate::run(args, console),
         RulesCommand::Explain(args) => explain::run(args, console),
         RulesCommand::Fmt(args) => fmt::run(args, console),
         RulesCommand::Lsp => lsp::run(),
+        RulesCommand::WhyNot(args) => why_not::run(args, console),
+        RulesCommand::Needs(args) => needs::run(args, console),
+        RulesCommand::Profile(args) => profile::run(args, console),
+        RulesCommand::Diff(args) => diff::run(args, console),
+        RulesCommand::Doc => doc::run(console),
     }
 }
 
-fn compile(names: &[PathBuf], console: &mut Console) -> Result<Rules, Failure> {
+fn compile(names: &[PathBuf], set: &[(String, String)], console: &mut Console) -> Result<Rules, Failure> {
     let args = RuleArgs {
         rules: names.to_vec(),
-        set: Vec::new(),
+        set: set.to_vec(),
     };
     analyze::compile(&args, console)
 }
@@ -58,6 +87,15 @@ fn served(rules: &Rules) -> Outcome {
         Outcome::Partial
     } else {
         Outcome::Fine
+    }
+}
+
+/// The program with one rule and without tests.
+fn program_of(program: &Program, rule: &Rule) -> Program {
+    Program {
+        rules: vec![rule.clone()],
+        tests: Vec::new(),
+        ..program.clone()
     }
 }
 

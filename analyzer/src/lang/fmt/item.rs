@@ -95,7 +95,7 @@ impl<'a> Layout<'a> {
         let mut at = 0;
         let end = self.tokens.len() - 1;
         for item in &file.items {
-            let (lo, hi) = self.range(span(item));
+            let (lo, hi) = self.range(item.span());
             if at < lo {
                 self.chunk(&mut out, at, &self.flow(at, lo, &[], Flow::Plain), &mut spread);
             }
@@ -424,19 +424,6 @@ fn expect(e: &Expect) -> Line<'_> {
     }
 }
 
-fn span(item: &Item) -> Span {
-    match item {
-        Item::Let(l) => l.span,
-        Item::Param(p) => p.span,
-        Item::Set(s) => s.span,
-        Item::Segment(s) => s.span,
-        Item::Import(i) => i.span,
-        Item::Override(o) => o.span,
-        Item::Rule(r) => r.span,
-        Item::Test(t) => t.span,
-    }
-}
-
 fn of_clause(c: &Clause) -> Vec<&Expr> {
     match &c.kind {
         ClauseKind::Let(l) => vec![&l.expr],
@@ -451,7 +438,7 @@ fn of_fixture(f: &Fixture) -> Vec<&Expr> {
     match &f.kind {
         FixtureKind::Param(_, e) => vec![e],
         // Times and literals are single tokens.
-        FixtureKind::Span(_) | FixtureKind::At(..) | FixtureKind::Every(..) => Vec::new(),
+        FixtureKind::Trace(_) | FixtureKind::Span(_) | FixtureKind::At(..) | FixtureKind::Every(..) => Vec::new(),
     }
 }
 

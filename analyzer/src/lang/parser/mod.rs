@@ -189,22 +189,6 @@ fn deeper<'a, O>(t: Tokens<'a>, inner: impl FnOnce(Tokens<'a>) -> Res<'a, O>) ->
     ))
 }
 
-/// A form that is planned: says so.
-fn not_yet<'a, O>(t: Tokens<'a>, what: &str, instead: &str) -> Res<'a, O> {
-    let span = t.span();
-    Err(Fault::said(
-        t,
-        Diagnostic::new(
-            Code::NotYet,
-            t.cx.file,
-            span,
-            format!("{what} is not in this edition yet"),
-        )
-        .label("reserved for a later edition")
-        .help(instead),
-    ))
-}
-
 /// Items in the order of the text, for tests.
 #[cfg(test)]
 fn items(text: &str) -> (Vec<Item>, Vec<Diagnostic>) {

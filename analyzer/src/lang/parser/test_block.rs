@@ -9,7 +9,6 @@ use super::super::diagnostic::{Code, Diagnostic};
 use super::super::token::{Kind, Punct};
 use super::expr::{close, comparison, dur, expr, literal};
 use super::input::{Fault, Res, Tokens, any_name, expect, name, number, punct, string, word};
-use super::not_yet;
 use crate::source::Span;
 
 /// Words that start a line of a test.
@@ -62,7 +61,7 @@ pub(super) fn test(start: Tokens<'_>) -> Res<'_, Test> {
     }
 }
 
-/// `fixture = "span" dur | "param" NAME "=" expr | "at" dur event | "every" dur [ "from" dur "to" dur ] event`
+/// `fixture = "trace" STRING | "span" dur | "param" NAME "=" expr | "at" dur event | "every" dur [ "from" dur "to" dur ] event`
 fn fixture(start: Tokens<'_>) -> Res<'_, Fixture> {
     let t = start.skip(1);
     let first = match start.first().map(|k| &k.kind) {
@@ -96,13 +95,9 @@ fn fixture(start: Tokens<'_>) -> Res<'_, Fixture> {
             let (t, e) = expect("an event such as `cuda.cudaMalloc`", event).parse(t)?;
             (t, FixtureKind::Every(d, from_to, e))
         }
-        "trace" => {
-            return not_yet(
-                start,
-                "a stored trace as a fixture",
-                "write its events with `at` and `every`",
-            );
-        }
+        "trace" => expect("the path of a trace, in double quotes", string)
+            .map(FixtureKind::Trace)
+            .parse(t)?,
         _ => {
             let written = t.cx.text(start.span());
             let d = Diagnostic::new(

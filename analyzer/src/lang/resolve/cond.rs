@@ -5,7 +5,7 @@ use super::super::diagnostic::Code;
 use super::super::hir::{CmpOp, Cond, Filter, MetricKind, Side, Stat, Value};
 use super::R;
 use super::expr::Typed;
-use super::filter::{flipped, plain_op};
+use super::filter::plain_op;
 use super::scope::{Checker, Number, Scope};
 use super::select::Selection;
 use crate::source::Span;
@@ -276,7 +276,7 @@ impl Checker<'_> {
         if is_open(&right) && !is_open(&left) {
             (left, right) = (right, left);
             (a, b) = (b, a);
-            op = flipped(op);
+            op = op.turned();
         }
         match (left, right) {
             (Typed::Selection(s), Typed::Number(n)) => self.compare_events(s, op, &n, (a, b), span),

@@ -48,17 +48,6 @@ fn cmp_op(op: CompareOp) -> Option<CmpOp> {
     })
 }
 
-/// The same relation with its sides swapped.
-pub(super) fn flipped(op: CmpOp) -> CmpOp {
-    match op {
-        CmpOp::Gt => CmpOp::Lt,
-        CmpOp::Ge => CmpOp::Le,
-        CmpOp::Lt => CmpOp::Gt,
-        CmpOp::Le => CmpOp::Ge,
-        same => same,
-    }
-}
-
 pub(super) fn plain_op(op: CompareOp) -> Option<CmpOp> {
     cmp_op(op)
 }

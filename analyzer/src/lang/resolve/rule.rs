@@ -253,7 +253,14 @@ impl<'a> Checker<'a> {
                         l.name.span,
                         format!("the `let` `{}` is never used", l.name.text),
                     )
-                    .help("remove it, or start its name with `_`");
+                    .help("remove it, or start its name with `_`")
+                    .edit(
+                        Span {
+                            end: l.name.span.start,
+                            ..l.name.span
+                        },
+                        "_",
+                    );
                 self.diagnostics.push(d);
             }
         }

@@ -117,10 +117,18 @@ impl<'a> FileScope<'a> {
         let used = self.used.borrow();
         let mut say = |code, what: &str, name: &str, span| {
             if !used.contains(name) && !name.starts_with('_') {
-                diagnostics.push(
-                    Diagnostic::new(code, self.file, span, format!("the {what} `{name}` is never used"))
-                        .help("remove it, or start its name with `_`"),
-                );
+                let d = Diagnostic::new(code, self.file, span, format!("the {what} `{name}` is never used"))
+                    .help("remove it, or start its name with `_`");
+                // The command line and tests may set a parameter: another name would break them.
+                let first = Span {
+                    end: span.start,
+                    ..span
+                };
+                diagnostics.push(if code == Code::UnusedParam {
+                    d
+                } else {
+                    d.edit(first, "_")
+                });
             }
         };
         for (n, l) in &self.lets {

@@ -53,6 +53,7 @@ impl Checker<'_> {
             rule: t.rule.text.clone(),
             file: self.scope.file,
             span: t.span,
+            trace: None,
             span_ns: 0,
             params: Vec::new(),
             events: Vec::new(),
@@ -71,6 +72,7 @@ impl Checker<'_> {
         for f in &t.fixtures {
             match &f.kind {
                 FixtureKind::Span(_) => {}
+                FixtureKind::Trace(path) => self.stored(t, f, path, &mut out),
                 FixtureKind::Param(n, e) => {
                     if params.contains(n.text.as_str()) {
                         out.params.push((n.text.clone(), self.text(e.span)));
@@ -106,6 +108,30 @@ impl Checker<'_> {
             }
         }
         out
+    }
+
+    /// A stored trace stands alone: what is in it cannot be added to.
+    fn stored(&mut self, t: &ast::Test, f: &ast::Fixture, path: &ast::Text, out: &mut Test) {
+        let other = t.fixtures.iter().find(|o| {
+            let told = !matches!(o.kind, FixtureKind::Param(..));
+            told && o.span != f.span
+        });
+        let d = if let Some(other) = other {
+            self.diag(
+                Code::TestFixture,
+                f.span,
+                "a stored trace is the whole fixture of its test",
+            )
+            .also(other.span, "this cannot stand beside it")
+            .help("write two tests: one with the stored trace, one with events")
+        } else if path.value.is_empty() {
+            self.diag(Code::TestFixture, path.span, "this names no trace")
+                .help("as in `trace \"traces/slow.db\"`, relative to this file")
+        } else {
+            out.trace = Some(path.value.clone());
+            return;
+        };
+        self.diagnostics.push(d);
     }
 
     fn repeated(

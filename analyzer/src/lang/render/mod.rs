@@ -1,10 +1,13 @@
 //! Diagnostics as text: for terminals through miette, and plain for files and snapshots.
 
+pub mod json;
+pub mod sarif;
+
 use std::fmt::{self, Write as _};
 
 use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode};
 
-use super::diagnostic::{Diagnostic, Label};
+use super::diagnostic::{Diagnostic, Edit, Label};
 use crate::source::{SourceFile, Span};
 
 /// Plain text of all diagnostics: no colour, the same on every terminal.
@@ -16,6 +19,18 @@ pub fn plain(diagnostics: &[Diagnostic], files: &[SourceFile]) -> String {
         }
         plain_one(&mut out, d, files.get(d.file.0 as usize));
     }
+    out
+}
+
+/// `error` or `warning`.
+fn level(d: &Diagnostic) -> &'static str {
+    if d.is_error() { "error" } else { "warning" }
+}
+
+/// A document for programs, with a line end.
+pub fn pretty(document: &impl serde::Serialize) -> String {
+    let mut out = serde_json::to_string_pretty(document).expect("maps have text keys, so this cannot fail");
+    out.push('\n');
     out
 }
 
@@ -38,8 +53,7 @@ fn columns(line: &str, bytes: usize) -> usize {
 const WIDTH: usize = 100;
 
 fn plain_one(out: &mut String, d: &Diagnostic, file: Option<&SourceFile>) {
-    let level = if d.is_error() { "error" } else { "warning" };
-    let _ = writeln!(out, "{level}[{}]: {}", d.code.as_str(), d.message);
+    let _ = writeln!(out, "{}[{}]: {}", level(d), d.code.as_str(), d.message);
     if let Some(file) = file {
         let (line, column) = file.line_col(d.primary.span.start);
         let _ = writeln!(out, "  --> {}:{line}:{column}", file.name);
@@ -74,12 +88,17 @@ fn plain_one(out: &mut String, d: &Diagnostic, file: Option<&SourceFile>) {
         let _ = writeln!(out, "  help: {help}");
     }
     if let Some(edit) = &d.edit {
-        let old = file.and_then(|f| f.text.get(edit.span.range())).unwrap_or("");
-        let _ = match (old, edit.replacement.as_str()) {
-            (old, "") => writeln!(out, "  edit: remove `{old}`"),
-            ("", new) => writeln!(out, "  edit: insert `{new}`"),
-            (old, new) => writeln!(out, "  edit: `{old}` becomes `{new}`"),
-        };
+        let _ = writeln!(out, "  edit: {}", change(edit, file));
+    }
+}
+
+/// `` `a` becomes `b` ``: an edit in words.
+pub fn change(edit: &Edit, file: Option<&SourceFile>) -> String {
+    let old = file.and_then(|f| f.text.get(edit.span.range())).unwrap_or("");
+    match (old, edit.replacement.as_str()) {
+        (old, "") => format!("remove `{old}`"),
+        ("", new) => format!("insert `{new}`"),
+        (old, new) => format!("`{old}` becomes `{new}`"),
     }
 }
 

@@ -1,14 +1,23 @@
-//! Runs the tests that stand in rule files: each is a small trace in memory, judged by its rule.
+//! Runs the tests that stand in rule files: each is a small trace in memory, or a stored one, judged
+//! by its rule. The only part of the evaluation that opens files.
 
+pub mod coverage;
+pub mod mutate;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::{Engine, Options, Prepared, analyze, condition_metrics, fold, select, selectors};
+use super::why::why_not;
+use super::{Options, analyze, select};
 use crate::diagnosis::{Diagnosis, RuleResult, Status};
 use crate::fixture;
 use crate::lang;
-use crate::lang::hir::{CmpOp, Expect, Literal, MetricId, Outcome, Program, Rule, Test};
+use crate::lang::hir::{CmpOp, Expect, Literal, Outcome, Program, Rule, Test};
+use crate::plan;
 use crate::source::{SourceFile, SourceId, Span};
 use crate::trace::writer::Writer;
 use crate::trace::{Needs, ReadOptions, Trace, read_connection};
@@ -29,7 +38,23 @@ pub struct TestOutcome {
     pub failure: Option<String>,
 }
 
-/// Runs every test of the program, or those of one rule, in the order of the files.
+/// Which tests to run: all, those of a rule, those whose text contains some words.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Only<'a> {
+    /// Name of the rule.
+    pub rule: Option<&'a str>,
+    /// Part of what the test shows, in any case.
+    pub name: Option<&'a str>,
+}
+
+impl Only<'_> {
+    fn has(self, test: &Test) -> bool {
+        let named = |words: &str| test.name.to_lowercase().contains(&words.to_lowercase());
+        self.rule.is_none_or(|r| r == test.rule) && self.name.is_none_or(named)
+    }
+}
+
+/// Runs the tests of the program, in the order of the files.
 ///
 /// `files` and `sets` are what the program was compiled from: a test with parameters of its own
 /// compiles its rules again.
@@ -37,34 +62,79 @@ pub fn run_tests(
     files: &[SourceFile],
     sets: &[(String, String)],
     program: &Program,
-    rule: Option<&str>,
+    only: Only<'_>,
 ) -> Vec<TestOutcome> {
-    program
-        .tests
+    let tests: Vec<&Test> = program.tests.iter().filter(|t| only.has(t)).collect();
+    let stored = Stored::read(program, &tests);
+    tests
         .par_iter()
-        .filter(|t| rule.is_none_or(|r| r == t.rule))
         .map(|test| TestOutcome {
             rule: test.rule.clone(),
             name: test.name.clone(),
             file: test.file,
             span: test.span,
-            failure: run(files, sets, program, test).err(),
+            failure: run(files, sets, program, test, &stored).err(),
         })
         .collect()
 }
 
-fn run(files: &[SourceFile], sets: &[(String, String)], program: &Program, test: &Test) -> Result<(), String> {
-    let program = if test.params.is_empty() {
-        only(program, &test.rule)
-    } else {
-        let mut sets = sets.to_vec();
-        sets.extend(test.params.iter().cloned());
-        only(&lang::compile(files, &sets).program, &test.rule)
-    };
+/// Traces that tests name, each read once.
+struct Stored {
+    traces: BTreeMap<PathBuf, Result<Arc<Trace>, String>>,
+}
+
+impl Stored {
+    fn read(program: &Program, tests: &[&Test]) -> Self {
+        let options = ReadOptions {
+            needs: plan::needs(program),
+            window: None,
+            threads: 0,
+            progress: None,
+        };
+        let paths: BTreeSet<PathBuf> = tests.iter().filter_map(|t| stored_path(program, t)).collect();
+        let open = |path: PathBuf| {
+            let (trace, errors) = crate::trace::read(std::slice::from_ref(&path), &options);
+            let failed = || errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+            let found = trace.filter(|_| errors.is_empty()).map(Arc::new).ok_or_else(failed);
+            (path, found)
+        };
+        Self {
+            traces: paths.into_iter().map(open).collect(),
+        }
+    }
+
+    /// The trace of a test: the stored one that it names, or the one that it describes.
+    fn trace(&self, program: &Program, test: &Test) -> Result<Arc<Trace>, String> {
+        match stored_path(program, test) {
+            None => trace_of(test).map(Arc::new),
+            Some(path) => {
+                let unread = || Err(format!("{} was not read", path.display()));
+                self.traces.get(&path).cloned().unwrap_or_else(unread)
+            }
+        }
+    }
+}
+
+/// Where the stored trace of a test is: its path is relative to the file of the test.
+fn stored_path(program: &Program, test: &Test) -> Option<PathBuf> {
+    let path = test.trace.as_ref()?;
+    let file = program.files.get(test.file.0 as usize);
+    let folder = file.and_then(|f| Path::new(&f.name).parent()).unwrap_or(Path::new(""));
+    Some(folder.join(path))
+}
+
+fn run(
+    files: &[SourceFile],
+    sets: &[(String, String)],
+    program: &Program,
+    test: &Test,
+    stored: &Stored,
+) -> Result<(), String> {
+    let program = program_of(files, sets, program, test);
     let Some(rule) = program.rules.first() else {
         return Err(format!("the rule {} has errors, so its test cannot run", test.rule));
     };
-    let trace = trace_of(test)?;
+    let trace = stored.trace(&program, test)?;
     let analysis = analyze(&program, &trace, Options::default());
     let Some(result) = analysis.rules.first() else {
         return Err("the rule was not judged".into());
@@ -94,6 +164,16 @@ pub fn trace_of(test: &Test) -> Result<Trace, String> {
     read_connection(&conn, &options).map_err(|e| e.to_string())
 }
 
+/// The rule of a test with the parameters that the test sets.
+fn program_of(files: &[SourceFile], sets: &[(String, String)], program: &Program, test: &Test) -> Program {
+    if test.params.is_empty() {
+        return only(program, &test.rule);
+    }
+    let mut sets = sets.to_vec();
+    sets.extend(test.params.iter().cloned());
+    only(&lang::compile(files, &sets).program, &test.rule)
+}
+
 /// The program with one rule only.
 fn only(program: &Program, rule: &str) -> Program {
     Program {
@@ -113,14 +193,14 @@ fn met(expect: &Expect, result: &RuleResult, diagnoses: &[Diagnosis]) -> Result<
         Status::NotApplicable => format!("it is skipped: {}", result.reason),
         Status::Unknown => format!("it is unknown: {}", result.reason),
     };
-    let (wanted, ok) = match expect.outcome {
-        Outcome::Fires(Some(k)) => (format!("fires {k} times"), u32::try_from(n) == Ok(k)),
-        Outcome::Fires(None) => ("fires".to_owned(), n > 0),
-        Outcome::Quiet => ("quiet".to_owned(), result.status == Status::Quiet),
-        Outcome::Unknown => ("unknown".to_owned(), result.status == Status::Unknown),
-        Outcome::Skipped => ("skipped".to_owned(), result.status == Status::NotApplicable),
+    let wanted = match expect.outcome {
+        Outcome::Fires(Some(k)) => format!("fires {k} times"),
+        Outcome::Fires(None) => "fires".to_owned(),
+        Outcome::Quiet => "quiet".to_owned(),
+        Outcome::Unknown => "unknown".to_owned(),
+        Outcome::Skipped => "skipped".to_owned(),
     };
-    if !ok {
+    if !as_expected(expect.outcome, result.status, n) {
         return Err(format!("expected: {wanted}\n  actual: {}", actual()));
     }
     if expect.checks.is_empty() {
@@ -138,6 +218,17 @@ fn met(expect: &Expect, result: &RuleResult, diagnoses: &[Diagnosis]) -> Result<
         "expected: a diagnosis with these values\n  actual: {}",
         misses.join("; or ")
     ))
+}
+
+/// Whether a rule came to what is expected, as far as its status and its number of diagnoses tell.
+fn as_expected(expected: Outcome, status: Status, n: usize) -> bool {
+    match expected {
+        Outcome::Fires(Some(k)) => u32::try_from(n) == Ok(k),
+        Outcome::Fires(None) => n > 0,
+        Outcome::Quiet => status == Status::Quiet,
+        Outcome::Unknown => status == Status::Unknown,
+        Outcome::Skipped => status == Status::NotApplicable,
+    }
 }
 
 fn check(d: &Diagnosis, (field, op, literal): &(String, CmpOp, Literal)) -> Result<(), String> {
@@ -191,65 +282,29 @@ fn check(d: &Diagnosis, (field, op, literal): &(String, CmpOp, Literal)) -> Resu
     }
 }
 
-/// For each key of a rule, what each conjunct came to.
-pub fn why(program: &Program, rule: &Rule, trace: &Trace) -> String {
-    let sels = selectors(program);
-    let prepared = Prepared::new(trace, &sels);
-    let mut engine = Engine::new(program, trace, &prepared, None);
-    let ids: Vec<MetricId> = condition_metrics(program);
-    engine.compute(&ids);
+/// Why a rule came to what it did: for the nearest keys, what each condition came to.
+fn why(program: &Program, rule: &Rule, trace: &Trace) -> String {
+    let found = why_not(program, rule, trace, Options::default());
     let mut out = String::new();
-    let keys = engine.rule_keys(rule);
-    if keys.is_empty() {
+    if found.is_empty() {
         out.push_str("  no process or node has any of these events\n");
     }
-    for key in keys.into_iter().take(8) {
-        let values = super::key::values(trace, key);
-        let mut whom = format!("  node {:?}", values.node);
-        if let Some(p) = values.pid {
-            let _ = write!(whom, " pid {p}");
-        }
-        if let Some(o) = &values.op {
-            let _ = write!(whom, " {o}");
-        }
-        let _ = writeln!(out, "{whom}:");
-        for c in fold::conjuncts(&rule.cond) {
-            let j = engine.judge(&rule.key, c, key);
-            let reason = j.why.map(|w| format!(" ({})", w.text)).unwrap_or_default();
+    for w in found.into_iter().take(8) {
+        let _ = writeln!(out, "  {}:", w.key.words(true));
+        for c in &w.conditions {
+            let says = if c.says.is_empty() {
+                String::new()
+            } else {
+                format!(": {}", c.says)
+            };
             let _ = writeln!(
                 out,
-                "    {:?}{reason}: {}",
-                j.truth,
-                engine.measured_words(rule, c, key)
+                "    {:7} {}{}{says}",
+                c.answer.word(),
+                "  ".repeat(c.depth),
+                c.text
             );
         }
     }
     out
-}
-
-impl Engine<'_> {
-    /// A conjunct with the values of its two sides.
-    fn measured_words(&self, rule: &Rule, c: &crate::lang::hir::Cond, key: super::key::KeyVal) -> String {
-        use crate::lang::hir::Cond;
-        let Cond::Compare {
-            left, right, op, dim, ..
-        } = c
-        else {
-            return self.words(rule, c);
-        };
-        let side = |v| {
-            let v = self.value(v, key, super::metric::Mode::All);
-            match v.measured() {
-                _ if v.empty => "nothing".to_owned(),
-                crate::diagnosis::Measured::Exact(n) => show(n, *dim, crate::unit::Style::Auto),
-                crate::diagnosis::Measured::Between(a, b) => {
-                    let end =
-                        |n: Option<Num>| n.map_or_else(|| "?".into(), |n| show(n, *dim, crate::unit::Style::Auto));
-                    format!("[{}, {}]", end(a), end(b))
-                }
-                crate::diagnosis::Measured::Unknown => "unknown".to_owned(),
-            }
-        };
-        format!("{}: {} {} {}", self.words(rule, c), side(left), op.text(), side(right))
-    }
 }
