@@ -474,28 +474,35 @@ fn why_not_shows_the_nearest_miss_first() {
     let (_, err, code) = run(dir.path(), &["rules", "why-not", "SLOW", "--rules", "m.rules", "no.db"]);
     assert_eq!(code, 2);
     assert!(err.contains("no.db: no such file"), "{err}");
-    let missing = "when request.wait.p50 > 1s => NO_REQUESTS\n";
+    let missing = "when xid.count >= 1 => NO_XID\n";
     fs::write(dir.path().join("m.rules"), missing).unwrap();
     let (out, _, code) = run(
         dir.path(),
-        &["rules", "why-not", "NO_REQUESTS", "--rules", "m.rules", "t.db"],
+        &["rules", "why-not", "NO_XID", "--rules", "m.rules", "t.db"],
     );
     assert_eq!(code, 0);
-    assert!(out.contains("no request annotations"), "{out}");
+    let expected = "\
+NO_XID
+
+sim: the trace cannot tell
+  unknown  xid.count >= 1
+           = at least 0, needs >= 1: no xid events in this trace
+";
+    assert_eq!(out, expected);
 }
 
 #[test]
 fn a_check_against_a_trace_says_what_is_in_it() {
     let dir = folder();
     run(dir.path(), &["simulate", "lazy-load", "-o", "t.db"]);
-    let rule = "when cuda.launch.p50 > 1s and request.wait[prompt_tokens > 9].count >= 1 per node => SLOW\n";
+    let rule = "when cuda.launch.p50 > 1s and xid[xid = 79].count >= 1 per node => SLOW\n";
     fs::write(dir.path().join("m.rules"), rule).unwrap();
     let (out, _, code) = run(dir.path(), &["rules", "check", "--trace", "t.db", "m.rules"]);
     assert_eq!(code, 0);
     assert!(out.contains("cuda.launch.p50\n  there   cudaLaunchKernel: "), "{out}");
     assert!(out.contains("rows, complete\n"), "{out}");
-    assert!(out.contains("  absent  wait: not observed\n"), "{out}");
-    assert!(out.contains("  absent  the columns prompt_tokens\n"), "{out}");
+    assert!(out.contains("  absent  xid: not observed\n"), "{out}");
+    assert!(out.contains("  absent  the columns xid\n"), "{out}");
     assert!(out.contains("for SLOW\n"), "{out}");
 }
 

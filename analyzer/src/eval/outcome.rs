@@ -879,6 +879,15 @@ impl<'t> Engine<'t> {
         })
     }
 
+    /// The values of a comparison; of windows the best one, turned so that it stands left.
+    pub(super) fn sides(&self, left: &Value, op: CmpOp, right: &Value, key: KeyVal) -> (Val, CmpOp, Val) {
+        let all = |v| self.value(v, key, Mode::All);
+        match self.windowed(op, left, right) {
+            Some((m, op, bound)) => (self.window_runs(m, op, bound, key).best, op, all(bound)),
+            None => (all(left), op, all(right)),
+        }
+    }
+
     /// How near a comparison came, in thousandths, and in words.
     pub(super) fn margin(&self, c: &Cond, key: KeyVal) -> Option<(u32, String)> {
         let Cond::Compare {
@@ -887,14 +896,7 @@ impl<'t> Engine<'t> {
         else {
             return None;
         };
-        let (l, r, op) = match self.windowed(*op, left, right) {
-            Some((m, op, bound)) => (
-                self.window_runs(m, op, bound, key).best,
-                self.value(bound, key, Mode::All),
-                op,
-            ),
-            None => (self.value(left, key, Mode::All), self.value(right, key, Mode::All), *op),
-        };
+        let (l, op, r) = self.sides(left, *op, right, key);
         let (a, b) = (l.point()?, r.point()?);
         let (part, whole) = match op {
             CmpOp::Gt | CmpOp::Ge => (a, b),

@@ -175,14 +175,7 @@ impl<'t> Engine<'t> {
             Cond::Compare {
                 op, left, right, dim, ..
             } => {
-                let (l, r, op) = match self.windowed(*op, left, right) {
-                    Some((m, op, bound)) => (
-                        self.window_runs(m, op, bound, key).best,
-                        self.value(bound, key, Mode::All),
-                        op,
-                    ),
-                    None => (self.value(left, key, Mode::All), self.value(right, key, Mode::All), *op),
-                };
+                let (l, op, r) = self.sides(left, *op, right, key);
                 (compared(&l, op, &r, *dim), self.margin(c, key).map_or(0, |(n, _)| n))
             }
             Cond::Exists { sel, .. } => self.longest(sel, &keys_of(&rule.key, sel), key),

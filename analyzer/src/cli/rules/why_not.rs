@@ -9,7 +9,7 @@ use super::super::args::RuleArgs;
 use super::super::console::Console;
 use super::super::failure::Failure;
 use super::super::{Outcome, analyze};
-use super::{find, plural, program_of, served};
+use super::{find, program_of, served};
 use crate::eval;
 use crate::eval::why::{Answer, WhyNot, why_not};
 use crate::report::wrap;
@@ -48,7 +48,7 @@ pub(super) fn run(args: &WhyNotArgs, console: &mut Console) -> Result<Outcome, F
     let options = eval::Options { pid: args.pid };
     let found = why_not(&program, rule, &trace.trace, options);
     let width = console.layout(false).width;
-    let mut out = format!("{}  {}\n", rule.name, rule.title);
+    let mut out = format!("{}\n", format!("{}  {}", rule.name, rule.title).trim_end());
     if found.is_empty() {
         let (status, reason) = eval::analyze(&program, &trace.trace, options)
             .rules
@@ -80,9 +80,9 @@ fn one(out: &mut String, w: &WhyNot, width: usize) {
         Answer::Holds => "it fires".to_owned(),
         Answer::Unknown => "the trace cannot tell".to_owned(),
         Answer::Fails => format!(
-            "{} of {} hold",
+            "{} of {} conditions hold",
             w.required().count() - w.misses(),
-            plural(w.required().count(), "condition")
+            w.required().count()
         ),
     };
     let _ = writeln!(out, "{}: {verdict}", w.key.words(true));
