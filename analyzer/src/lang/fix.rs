@@ -55,7 +55,8 @@ mod tests {
         assert_eq!(text, "A BB ccc!");
         assert_eq!(done.len(), 3);
         // Not inside a character, and nothing to do where the text is right already.
-        let (text, done) = apply("µs", &[edit(1, 2, "x"), edit(0, 2, "µ")]);
+        let edits = [edit(1, 2, "x"), edit(0, 2, "µ")];
+        let (text, done) = apply("µs", &edits);
         assert_eq!((text.as_str(), done.len()), ("µs", 0));
     }
 }
