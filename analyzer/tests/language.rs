@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use ingero::eval::harness::run_tests;
+use ingero::eval::harness::{Only, run_tests};
 use ingero::lang::hir::Outcome;
 use ingero::lang::parser::{CLAUSE_WORDS, ITEM_WORDS, RESERVED_WORDS};
 use ingero::lang::{compile, render, words};
@@ -71,7 +71,7 @@ fn every_example_does_what_it_says() {
             fires && not,
             "{heading}: an example needs a test where it fires and one where it does not"
         );
-        for t in run_tests(&files, &[], &out.program, None)
+        for t in run_tests(&files, &[], &out.program, Only::default())
             .into_iter()
             .filter(|t| t.file.0 == 0)
         {
@@ -103,7 +103,7 @@ fn gaps_of_one_process_or_another_are_judged() {
         "{}",
         render::plain(&out.diagnostics, &out.program.files)
     );
-    let tests = run_tests(&files, &[], &out.program, None);
+    let tests = run_tests(&files, &[], &out.program, Only::default());
     let own: Vec<_> = tests.into_iter().filter(|t| t.file.0 == 0).collect();
     assert_eq!(own.len(), 2);
     for t in own {

@@ -245,6 +245,7 @@ fn read_traces(
     let tell = |done, all| progress.tell(done, all);
     let read = ReadRequest {
         progress: if watched { Some(&tell) } else { None },
+        also: read.also.clone(),
         ..*read
     };
     let (trace, unreadable) = engine::read(paths, &read);
@@ -268,7 +269,7 @@ pub(super) struct Read {
 pub(super) fn read(program: &Program, paths: &[PathBuf], console: &mut Console) -> Result<Read, Failure> {
     let request = ReadRequest {
         program,
-        all_ops: false,
+        also: Vec::new(),
         from: None,
         to: None,
         threads: 0,

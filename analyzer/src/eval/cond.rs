@@ -11,6 +11,7 @@ use super::select::{bounds, compare};
 use super::value::{Ext, Val};
 use crate::diagnosis::Link;
 use crate::lang::hir::{Arith, Base, CmpOp, Cond, Filter, MetricId, MetricKind, Selector, Stat, Value};
+use crate::lang::walk;
 use crate::trace::catalogue::{Field, Key};
 use crate::trace::{Rows, ThreadIdx};
 use crate::unit::{Interval, Num};
@@ -160,7 +161,7 @@ impl<'t> Engine<'t> {
     /// Whether an expression has a value for each window rather than one.
     pub(super) fn looks_at_windows(&self, v: &Value) -> bool {
         let mut ids = Vec::new();
-        super::select::metrics_of_value(v, &mut ids);
+        walk::metrics_of_value(v, &mut ids);
         let over = |id: &MetricId| {
             matches!(
                 &self.program.metrics[id.0 as usize].kind,

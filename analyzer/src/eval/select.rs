@@ -1096,7 +1096,7 @@ fn pins_thread(sel: &Selector) -> bool {
 fn linear_in(f: &Filter, id: crate::lang::hir::MetricId) -> bool {
     fn names(v: &Value, id: crate::lang::hir::MetricId) -> bool {
         let mut ids = Vec::new();
-        metrics_of_value(v, &mut ids);
+        walk::metrics_of_value(v, &mut ids);
         ids.contains(&id)
     }
     fn linear(v: &Value, id: crate::lang::hir::MetricId) -> bool {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::cond::keys_of;
-use super::join::{Stints, Wit};
+use super::join::{Companions, Stints, Wit};
 use super::key::{self, KeyVal};
 use super::logic::Truth;
 use super::metric::Mode;
@@ -122,8 +122,9 @@ impl<'t> Engine<'t> {
             Cond::And(list) => list.iter().for_each(|c| self.conditions(rule, c, (key, depth), out)),
             Cond::Or(list) => {
                 let from = out.len();
-                list.iter()
-                    .for_each(|c| self.conditions(rule, c, (key, depth + 1), out));
+                for c in list {
+                    self.conditions(rule, c, (key, depth + 1), out);
+                }
                 let nearest = out[from..].iter().map(|c| c.nearness).max().unwrap_or(0);
                 let whole = Condition {
                     text: "any of".to_owned(),
@@ -162,7 +163,9 @@ impl<'t> Engine<'t> {
                 } else {
                     &parts[..]
                 };
-                own.iter().for_each(|c| self.conditions(rule, c, (key, depth), out));
+                for c in own {
+                    self.conditions(rule, c, (key, depth), out);
+                }
                 out.push(self.condition(rule, c, (key, depth)));
             }
             c => out.push(self.condition(rule, c, (key, depth))),
@@ -271,7 +274,7 @@ impl<'t> Engine<'t> {
             }
             for (sel, op, bound) in states {
                 let stints = self.events(sel, &keys_of(&rule.key, sel), key, None);
-                if let Some(text) = self.too_little(first, &stints, within, (op, bound), key) {
+                if let Some(text) = self.too_little((first, rest), &stints, within, (op, bound), key) {
                     return text;
                 }
             }
@@ -282,7 +285,7 @@ impl<'t> Engine<'t> {
     /// What the stints of a state amount to around the other terms, where that is too little.
     fn too_little(
         &self,
-        anchors: &[Wit<'t>],
+        (anchors, others): (&[Wit<'t>], &[Vec<Wit<'t>>]),
         stints: &[Wit<'t>],
         within: i64,
         (op, bound): (CmpOp, &Value),
@@ -298,6 +301,9 @@ impl<'t> Engine<'t> {
                 show_dur(within)
             ));
         }
+        let others: Vec<Vec<Interval>> = others.iter().map(|l| l.iter().map(|w| w.when).collect()).collect();
+        let companions = Companions::new(&others);
+        let places: Vec<_> = anchors.iter().flat_map(|a| companions.places(a.when, within)).collect();
         let mut by_thread: BTreeMap<_, Vec<Interval>> = BTreeMap::new();
         for w in stints {
             by_thread.entry(w.thread).or_default().push(w.when);
@@ -306,7 +312,7 @@ impl<'t> Engine<'t> {
             .into_values()
             .map(|list| {
                 let sums = Stints::new(list.into_iter());
-                anchors.iter().map(|a| sums.sum_near(a.when, within)).max().unwrap_or(0)
+                places.iter().map(|p| sums.sum_near(*p, within)).max().unwrap_or(0)
             })
             .max()?;
         let bound = self.value(bound, key, Mode::All);

@@ -125,7 +125,9 @@ pub fn selectors<'a>(program: &'a Program, c: &'a Cond) -> Vec<&'a Selector> {
     let mut ids = Vec::new();
     cond_metrics(c, &mut ids);
     for m in ids.iter().filter_map(|id| program.metrics.get(id.0 as usize)) {
-        selectors_of(&m.kind).into_iter().for_each(|s| with_inner(s, &mut out));
+        for s in selectors_of(&m.kind) {
+            with_inner(s, &mut out);
+        }
     }
     out
 }

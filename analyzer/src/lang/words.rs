@@ -199,6 +199,7 @@ const FUNCTIONS: &[(&str, Option<Measured>, &str)] = {
             None,
             "slump(x): stretches in which x is far rarer than it usually is",
         ),
+        ("pooled", None, "pooled(x): all operations of x as one distribution"),
         (
             "peer_median",
             None,
@@ -209,7 +210,6 @@ const FUNCTIONS: &[(&str, Option<Measured>, &str)] = {
             None,
             "peer_max(m): the largest m of the peers that `across` names",
         ),
-        ("pooled", None, "pooled(x): all operations of x as one distribution"),
     ]
 };
 

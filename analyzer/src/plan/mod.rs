@@ -73,7 +73,9 @@ fn selector(sel: &Selector, needs: &mut Needs) {
     }
     let mut fields = BTreeSet::new();
     sel.filters.iter().for_each(|f| walk::fields(f, &mut fields));
-    fields.into_iter().for_each(|f| field(f, needs));
+    for f in fields {
+        field(f, needs);
+    }
 }
 
 fn field(f: Field, needs: &mut Needs) {

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use super::super::Engine;
 use super::super::key::KeyVal;
 use super::super::logic::{Lack, Reason, Truth};
-use super::super::select::{Group, Identity, compare, exactly, hull, metrics_of_value};
+use super::super::select::{Group, Identity, compare, exactly, hull};
 use super::super::value::Val;
 use super::Union;
 use super::stat::stddev;
 use crate::lang::hir::{Base, CmpOp, Metric, MetricId, MetricKind, Selector, Stat, Value, Window};
+use crate::lang::walk;
 use crate::trace::catalogue::Source;
 use crate::trace::coverage;
 use crate::unit::{Interval, Num};
@@ -154,7 +155,7 @@ impl Engine<'_> {
             best: Val::unknown(why),
         };
         let mut ids = Vec::new();
-        metrics_of_value(side, &mut ids);
+        walk::metrics_of_value(side, &mut ids);
         let mut tables: Vec<(MetricId, Vec<Option<Num>>)> = Vec::new();
         let mut grid: Option<Vec<Interval>> = None;
         for id in ids {

@@ -287,7 +287,7 @@ fn contradictions(program: &Program, rule: &Rule, cond: &Cond, out: &mut Vec<Dia
             _ => continue,
         };
         // Other windows may hold for each of them.
-        let one_value = program.metrics.get(id.0 as usize).is_some_and(|m| place_or_number(m));
+        let one_value = program.metrics.get(id.0 as usize).is_some_and(place_or_number);
         if !one_value {
             continue;
         }

@@ -2,6 +2,8 @@
 //!
 //! Only what this needs of the format; written by hand, since the crates for it bring the whole of it.
 
+use std::fmt::Write as _;
+
 use serde_json::{Value, json};
 
 use super::super::Compiled;
@@ -101,7 +103,8 @@ fn uri(path: &str) -> String {
         if b.is_ascii_alphanumeric() || b"-._~/".contains(&b) {
             out.push(char::from(b));
         } else {
-            out.push_str(&format!("%{b:02X}"));
+            // Writing to a string cannot fail.
+            let _ = write!(out, "%{b:02X}");
         }
     }
     out
