@@ -1,5 +1,5 @@
 //! Parquet: one row for each event, stored or derived by the reader, sorted by process, thread and
-//! operation, then by time. The columns are those of [`row::COLUMNS`]; the footer holds the report as
+//! operation, then by time. The columns are those of `row::COLUMNS`; the footer holds the report as
 //! JSON under the key `ingero.report`.
 
 use std::io::Write;

@@ -1,11 +1,11 @@
 //! SQL of the user over one file, for reading only.
 //!
-//! The connection is that of [`super::open`], so the file and its folder stay as they are. On top of
+//! The connection is that of `super::open`, so the file and its folder stay as they are. On top of
 //! that an authorizer lets a statement do nothing but select: no write, no `ATTACH`, no function that
 //! touches files, no pragma but those that describe tables. A statement has a time limit, and its
 //! values a limit of size.
 //!
-//! Views beside the tables of the file give what the reader knows of a row: `ev` asks [`Events`] by
+//! Views beside the tables of the file give what the reader knows of a row: `ev` asks `Events` by
 //! row number, so a query sees the same interval, owner and names as a rule does.
 
 mod events;
