@@ -3,7 +3,7 @@
 
 use std::sync::OnceLock;
 
-use ingero::eval::harness::{run_tests, trace_of};
+use ingero::eval::harness::{Only, run_tests, trace_of};
 use ingero::eval::{Options, analyze};
 use ingero::lang::compile;
 use ingero::source::SourceFile;
@@ -39,5 +39,5 @@ fuzz_target!(|text: &str| {
         });
         repeats.sum::<i64>() <= EVENTS
     });
-    let _ = run_tests(&files, &[], &program, None);
+    let _ = run_tests(&files, &[], &program, Only::default());
 });
