@@ -13,12 +13,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::lang::hir::{FixtureEvent, Literal, Test};
 use crate::source::Span;
-use crate::trace::catalogue::{Anchor, DIRECTIONS, Op, Source};
+use crate::trace::catalogue::{Anchor, DIRECTIONS, OPEN_CALL, Op, Source};
 use crate::trace::writer::{
     Annotation, Detail, Event, Lost, NcclCall, Rank, SchedDetail, Session, SnapshotRow, Task, Uncounted, WriteError,
     Writer,
 };
-use crate::unit::{Dim, MS, Num, SEC};
+use crate::unit::{Dim, Interval, MS, Num, SEC};
 
 /// When the trace of a fixture begins: 2026-01-01 00:00:00 UTC. A whole minute.
 pub const EPOCH: i64 = 1_767_225_600 * SEC;
@@ -98,6 +98,9 @@ struct Plan {
     snapshots: Vec<SnapshotRow>,
     annotations: Vec<Labelled>,
     xids: Vec<(i64, String, i64, String)>,
+    open_calls: Vec<(Op, i64, i64, Interval)>,
+    /// Readings of the cgroup of a process, which has one of its own: when, and throttled since the one before.
+    throttled: BTreeMap<i64, Vec<(i64, i64)>>,
     losses: Vec<(i64, String, i64, &'static str)>,
     probes: Vec<(String, String)>,
     /// Names of processes.
@@ -274,7 +277,29 @@ impl Plan {
         Ok((pid, tid))
     }
 
+    fn open_call(&mut self, f: &mut Fields<'_>, source: Source, at: i64) -> Result<()> {
+        let (pid, tid) = self.owner(f)?;
+        let layers: &[Source] = match source {
+            Source::Nccl => &[Source::Nccl],
+            _ => &[Source::Cuda, Source::Driver, Source::Graph],
+        };
+        let name = f.text("op").unwrap_or_default();
+        let named = layers.iter().find_map(|s| Op::by_name(*s, &name));
+        let (Some(op), Some(dur)) = (named.filter(|o| o.def().source_id != 0), f.time("dur")?) else {
+            return f.error(
+                "a call that did not return needs its `op` and `dur`",
+                "as in `cuda.open_call op=cudaStreamSync dur=30s`",
+            );
+        };
+        self.open_calls
+            .push((op, pid, tid, Interval::new(at, at.saturating_add(dur))));
+        Ok(())
+    }
+
     fn call(&mut self, f: &mut Fields<'_>, source: Source, word: &str, at: i64) -> Result<()> {
+        if word == OPEN_CALL && matches!(source, Source::Cuda | Source::Nccl) {
+            return self.open_call(f, source, at);
+        }
         let op = operation(f, source, word)?;
         let def = op.def();
         let (pid, tid) = self.owner(f)?;
@@ -347,11 +372,18 @@ impl Plan {
     }
 
     fn off_cpu(&mut self, f: &mut Fields<'_>, word: &str, at: i64) -> Result<()> {
+        if word == "throttled" {
+            let (pid, _) = self.owner(f)?;
+            let time = f.time("time")?.unwrap_or(0);
+            self.throttled.entry(pid).or_default().push((at, time));
+            return Ok(());
+        }
         if word != "off_cpu" {
             let path = f.event.path.join(".");
             return f.error(
                 format!("`{path}` cannot be written"),
-                "write `sched.off_cpu`; with `state` and `woken_after` it has parts",
+                "write `sched.off_cpu`; with `state` and `woken_after` it has parts. `sched.throttled` is a \
+                 reading of the cgroup's limit",
             );
         }
         let (pid, tid) = self.owner(f)?;
@@ -609,6 +641,9 @@ impl Plan {
                 .args(r.args.0, r.args.1)
                 .comm(&r.comm);
             (event.ret, event.gpu, event.cgroup) = (r.ret, r.gpu, r.cgroup);
+            if event.cgroup == 0 && self.throttled.contains_key(&r.pid) {
+                event.cgroup = r.pid;
+            }
             event.rank = r.rank.map(|rank| Rank {
                 rank,
                 local: rank,
@@ -648,6 +683,18 @@ impl Plan {
         }
         for (at, device, xid, message) in &self.xids {
             writer.xid(*at, device, *xid, message)?;
+        }
+        for (op, pid, tid, when) in &self.open_calls {
+            writer.open_call(*op, *pid, *tid, *when)?;
+        }
+        for (pid, readings) in &mut self.throttled {
+            let (path, mut sum) = (format!("/{pid}"), 0);
+            writer.cgroup(*pid, &path)?;
+            readings.sort_unstable();
+            for (at, time) in readings {
+                sum += *time;
+                writer.cgroup_cpu(*at, &path, sum)?;
+            }
         }
         for (at, source, lost, reason) in &self.losses {
             writer.loss(&Lost {

@@ -294,6 +294,59 @@ fn our_details_are_joined_by_number() {
 }
 
 #[test]
+fn calls_that_did_not_return_belong_to_their_thread() {
+    let rows = [
+        [1, 1000, 7, 8, 1, 5, 30, 0, 0],
+        [2, 2000, 7, 8, 1, 5, 20, 0, 0],
+        [3, 2100, 0, 0, 2, 1, 0, 31, 0],
+    ];
+    let t = ours(
+        &rows,
+        "INSERT INTO open_calls(pid, tid, source, op, start_ns, seen_ns, how, depth) VALUES \
+         (7, 8, 1, 5, 3000, 9000, 'open', 0), (7, 8, 4, 103, 3001, 9000, 'open', 1), (7, 9, 9, 1, 4000, 8000, 'exit', 0);\
+         INSERT INTO event_aggregates(bucket, source, op, pid, count, stored, sum_dur, min_dur, max_dur) \
+         VALUES (0, 1, 5, 7, 2, 2, 50, 20, 30);",
+    );
+    let open = lane(&t, 8, derived(Source::Cuda, "open_call"));
+    assert_eq!(open.len(), 1, "the call inside it is the same one");
+    assert_eq!(
+        (open.start[0], open.dur[0], open.name[0].as_str()),
+        (3000, 6000, "cudaStreamSync")
+    );
+    assert_eq!(open.longest_returned, [30]);
+    let init = lane(&t, 9, derived(Source::Nccl, "open_call"));
+    assert_eq!((init.dur[0], init.longest_returned[0]), (4000, -1));
+    assert_eq!(t.nodes[0].observed.unwrap().end, 9000, "it was recorded that long");
+    assert_eq!(t.files[0].unknown_rows, 0, "the row of an XID repeats what `xids` says");
+}
+
+#[test]
+fn waits_are_explained_by_the_limit_of_the_cgroup() {
+    let rows = [
+        [1, 100, 7, 7, 1, 3, 10, 1, 0],
+        [2, 2000, 7, 7, 3, 1, 400, 0, 0],
+        [3, 2100, 8, 8, 1, 3, 10, 1, 0],
+        [4, 3000, 8, 8, 3, 1, 400, 0, 0],
+    ];
+    let t = ours(
+        &rows,
+        "UPDATE events SET cgroup_id = pid;\
+         INSERT INTO sched_details(event, state) VALUES (2, 0), (4, 0);\
+         INSERT INTO cgroup_metadata(cgroup_id, cgroup_path) VALUES (7, '/pod/a'), (8, '/other');\
+         INSERT INTO cgroup_cpu(timestamp, cgroup_path, usage_us, throttled_us) VALUES \
+         (1000, '/pod', 0, 5), (2500, '/pod', 0, 5), (1000, '/pod/a', 0, 0), (2500, '/pod/a', 0, 1);",
+    );
+    assert_eq!(
+        lane(&t, 7, op(3, 1)).throttled,
+        [400],
+        "1 us of limit, 400 ns of waiting"
+    );
+    assert!(lane(&t, 8, op(3, 1)).throttled.is_empty());
+    let known: Vec<(i64, bool)> = t.processes.iter().map(|p| (p.pid, p.limits_known)).collect();
+    assert_eq!(known, [(7, true), (8, false)]);
+}
+
+#[test]
 fn thresholds_bound_what_became_rows() {
     let t = ours(
         &[[1, 1000, 7, 7, 1, 3, 100, 0, 0]],

@@ -152,6 +152,13 @@ fn what_is_no_row_goes_to_its_table() {
         at(0, "mem.page_alloc", &[("pid", number(7)), ("count", number(5))]),
         at(0, "system", &[("cpu", cpu)]),
         at(0, "xid", &[("xid", number(79))]),
+        at(
+            0,
+            "cuda.open_call",
+            &[("pid", number(7)), ("op", word("cudaStreamSync")), ("dur", time(MS))],
+        ),
+        at(0, "sched.throttled", &[("pid", number(7)), ("time", time(0))]),
+        at(1, "sched.throttled", &[("pid", number(7)), ("time", time(MS))]),
         at(0, "trace.lost", &[("source", word("sched")), ("count", number(12_000))]),
         at(0, "annotation.step", &[("dur", time(MS)), ("pid", number(7))]),
         at(0, "process.fork", &[("pid", number(7)), ("child", number(9))]),
@@ -169,6 +176,15 @@ fn what_is_no_row_goes_to_its_table() {
         ),
         (1, "system_snapshots WHERE cpu_pct = 95.0"),
         (1, "xids WHERE xid=79"),
+        (
+            1,
+            "open_calls WHERE source=1 AND op=5 AND pid=7 AND seen_ns-start_ns=1000000",
+        ),
+        (
+            2,
+            "cgroup_cpu JOIN cgroup_metadata USING (cgroup_path) WHERE cgroup_id=7",
+        ),
+        (1, "cgroup_cpu WHERE throttled_us=1000"),
         (1, "recording_losses WHERE probe='sched' AND lost=12000"),
         (
             1,

@@ -171,6 +171,7 @@ fn parts(trace: &Trace, state: State) -> Vec<Lane> {
             part.row.extend(lane.row.get(i));
             part.preemptor.extend(lane.preemptor.get(i));
             part.prev_tid.extend(lane.prev_tid.get(i));
+            part.throttled.extend(lane.throttled.get(i));
         }
         if part.start.is_sorted() {
             out.push(part);
@@ -191,6 +192,7 @@ fn sorted(lane: &Lane) -> Lane {
         out.row.extend(lane.row.get(i));
         out.preemptor.extend(lane.preemptor.get(i));
         out.prev_tid.extend(lane.prev_tid.get(i));
+        out.throttled.extend(lane.throttled.get(i));
     }
     out
 }
@@ -588,6 +590,7 @@ mod tests {
             gpu: Some(Interval::new(3, whole.end)),
             steady_from: None,
             late: false,
+            limits_known: false,
         });
         for t in 0..3 {
             let from = trace.lanes.len();

@@ -218,6 +218,8 @@ pub(super) fn field(lane: &Lane, i: usize, field: Field) -> Option<i64> {
         Field::BehindHeavier => wide(&lane.behind_heavier).filter(|v| *v >= 0),
         Field::NHeavier => wide(&lane.n_heavier).filter(|v| *v >= 0),
         Field::Xid => wide(&lane.xid),
+        Field::LongestReturned => wide(&lane.longest_returned).filter(|v| *v >= 0),
+        Field::Throttled => wide(&lane.throttled),
         _ => None,
     }
 }

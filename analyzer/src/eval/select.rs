@@ -952,6 +952,12 @@ impl<'t> Engine<'t> {
                 if key.thread().is_some_and(|k| k != t) || !self.thread_passes(sel, t) {
                     continue;
                 }
+                if !process.limits_known && sel.filters.iter().any(|f| uses(f, Field::Throttled)) {
+                    return Missing::anything(Reason::new(
+                        Lack::Missing,
+                        "the CPU limits of this process are not in this trace",
+                    ));
+                }
                 match self.sched_rows(t, state) {
                     Rows::Complete => seen += 1,
                     Rows::Unobserved => unseen += 1,

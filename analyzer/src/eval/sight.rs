@@ -211,6 +211,8 @@ fn there(trace: &Trace, field: Field) -> bool {
         Field::BehindHeavier | Field::NHeavier => any(|l| l.behind_heavier.iter().any(|t| *t >= 0)),
         Field::InRequest => any(|l| l.op.def().source == Source::Request),
         Field::Xid => any(|l| !l.xid.is_empty()),
+        Field::LongestReturned => any(|l| l.longest_returned.iter().any(|t| *t >= 0)),
+        Field::Throttled => trace.processes.iter().any(|p| p.limits_known),
         // Known for every row, or derived from what is.
         _ => true,
     }

@@ -193,6 +193,9 @@ const fn derived(source: Source, name: &'static str, about: &'static str) -> OpD
 
 use Source as S;
 
+/// The operation of calls that did not return, under the source of the call.
+pub const OPEN_CALL: &str = "open_call";
+
 /// Every operation known, stored ones first. Positions are not stable across versions; ids are.
 pub const OPS: &[OpDef] = &[
     call(S::Cuda, 1, 1, "cudaMalloc", &["malloc"], "allocates device memory"),
@@ -885,6 +888,16 @@ pub const OPS: &[OpDef] = &[
     ),
     // Derived by the reader; each is one more kind of interval, owned by a thread.
     derived(
+        S::Cuda,
+        OPEN_CALL,
+        "a call of the CUDA runtime, the driver or a graph that did not return: its thread ended in it, or the recording did; as long as it was seen",
+    ),
+    derived(
+        S::Nccl,
+        OPEN_CALL,
+        "a call of NCCL that did not return: its thread ended in it, or the recording did; as long as it was seen",
+    ),
+    derived(
         S::Process,
         "run",
         "a program in a process, from exec to the next exec, its exit or the end of the trace",
@@ -909,6 +922,11 @@ pub const OPS: &[OpDef] = &[
     derived(S::Annotation, "step", "an annotated step"),
     derived(S::Xid, "xid", "an error number that the GPU driver reported"),
 ];
+
+/// Whether a stored row repeats what the table `xids` says in full.
+pub(crate) fn told_by_xids(source_id: i64, op_id: i64) -> bool {
+    (source_id, op_id) == (2, 1)
+}
 
 impl Op {
     /// Its catalogue entry.
@@ -1078,6 +1096,10 @@ pub enum Field {
     InRequest,
     /// Error number of an XID.
     Xid,
+    /// Of a call that did not return: the longest call of the same operation by its process that did.
+    LongestReturned,
+    /// As much of a wait for a CPU as throttling of the thread's cgroup can explain.
+    Throttled,
 }
 
 /// Words of [`Field::Direction`]; the position is the stored code.
@@ -1188,6 +1210,18 @@ pub const FIELDS: &[FieldDef] = &[
         "time of the interval in which a request was open on the node",
     ),
     fd(Field::Xid, "xid", FieldType::Id, "XID error number"),
+    fd(
+        Field::LongestReturned,
+        "longest_returned",
+        FieldType::Num(Dim::TIME),
+        "of a call that did not return: the longest call of the same operation by its process that did",
+    ),
+    fd(
+        Field::Throttled,
+        "throttled",
+        FieldType::Num(Dim::TIME),
+        "as much of the wait for a CPU as the CPU limit of the thread's cgroup can explain: the time it was throttled between two readings, over all CPUs, shared out among the waits between them",
+    ),
 ];
 
 impl Field {
@@ -1220,10 +1254,11 @@ impl Field {
             F::FirstUse | F::SinceSync => matches!(source, S::Cuda | S::Driver | S::Graph | S::Gpu),
             F::Launcher => matches!(source, S::Cuda | S::Driver | S::Graph | S::Gpu | S::Sched),
             F::Rank | F::Cgroup => matches!(source, S::Cuda | S::Driver | S::Graph | S::Gpu | S::Nccl | S::Net),
-            F::Preemptor => source == S::Sched,
+            F::Preemptor | F::Throttled => source == S::Sched,
             F::PromptTokens | F::OutputTokens | F::BehindHeavier | F::NHeavier => source == S::Request,
             F::InRequest => !matches!(source, S::System | S::Trace | S::Request),
             F::Xid => source == S::Xid,
+            F::LongestReturned => matches!(source, S::Cuda | S::Gpu | S::Nccl),
         }
     }
 }

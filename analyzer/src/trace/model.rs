@@ -266,6 +266,8 @@ pub struct Process {
     pub steady_from: Option<i64>,
     /// The process was already using CUDA when the recording began, as far as the trace can tell.
     pub late: bool,
+    /// Whether the CPU limits of its cgroup and of those around it were read while it was recorded.
+    pub limits_known: bool,
 }
 
 /// A thread.
@@ -360,6 +362,11 @@ pub struct Lane {
     pub n_heavier: Vec<i64>,
     /// Derived XID rows: the number.
     pub xid: Vec<i64>,
+    /// Derived `open_call`: the longest call of the same op by the process that returned, -1 for none.
+    pub longest_returned: Vec<i64>,
+    /// sched: as much of the time from `runnable` to the end as throttling can explain; empty where the
+    /// cgroup of the process was not read.
+    pub throttled: Vec<i64>,
 }
 
 impl Lane {
@@ -389,6 +396,8 @@ impl Lane {
             behind_heavier: Vec::new(),
             n_heavier: Vec::new(),
             xid: Vec::new(),
+            longest_returned: Vec::new(),
+            throttled: Vec::new(),
         }
     }
 
@@ -440,6 +449,8 @@ impl Lane {
         column(&mut self.behind_heavier, keep);
         column(&mut self.n_heavier, keep);
         column(&mut self.xid, keep);
+        column(&mut self.longest_returned, keep);
+        column(&mut self.throttled, keep);
     }
 
     /// Flag bits of the `i`-th event.

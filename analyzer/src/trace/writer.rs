@@ -20,7 +20,7 @@ pub use merge::{MergeError, Merged, merge};
 
 use super::catalogue::{Anchor, Op};
 use super::{INDEXES_SQL, OPS_SQL, SCHEMA_SQL};
-use crate::unit::SEC;
+use crate::unit::{Interval, SEC, US};
 
 /// Rows bound to one `INSERT`. More rows a statement save little beyond this.
 const BATCH: usize = 64;
@@ -984,6 +984,40 @@ impl Writer {
         self.insert(
             "INSERT INTO xids(timestamp,device,xid,message) VALUES (?,?,?,?)",
             params![at, device, xid, message],
+        )
+    }
+
+    /// Adds a call that did not return, from its begin to when it was last seen.
+    ///
+    /// # Errors
+    /// A failure of the file.
+    pub fn open_call(&self, op: Op, pid: i64, tid: i64, when: Interval) -> Result<(), WriteError> {
+        let d = op.def();
+        self.insert(
+            "INSERT INTO open_calls(pid,tid,source,op,start_ns,seen_ns,how) VALUES (?,?,?,?,?,?,'open')",
+            params![pid, tid, d.source_id, d.op_id, when.start, when.end],
+        )
+    }
+
+    /// Names a cgroup.
+    ///
+    /// # Errors
+    /// A failure of the file.
+    pub fn cgroup(&self, id: i64, path: &str) -> Result<(), WriteError> {
+        self.insert(
+            "INSERT OR REPLACE INTO cgroup_metadata(cgroup_id,cgroup_path) VALUES (?,?)",
+            params![id, path],
+        )
+    }
+
+    /// Adds a reading of how long a cgroup has been throttled since it exists, ns.
+    ///
+    /// # Errors
+    /// A failure of the file.
+    pub fn cgroup_cpu(&self, at: i64, path: &str, throttled: i64) -> Result<(), WriteError> {
+        self.insert(
+            "INSERT OR REPLACE INTO cgroup_cpu(timestamp,cgroup_path,usage_us,throttled_us) VALUES (?,?,0,?)",
+            params![at, path, throttled / US],
         )
     }
 

@@ -4,6 +4,7 @@
 pub(crate) mod calls;
 pub(crate) mod counts;
 pub(crate) mod life;
+pub(crate) mod limits;
 pub(crate) mod programs;
 pub(crate) mod requests;
 pub(crate) mod run_state;

@@ -8,12 +8,12 @@ use super::columns::{RawKey, RawLane, to_u32};
 use super::file::RawFile;
 use super::options::{Edge, Needs, ReadOptions, WindowSpec};
 use super::scan::parallel;
-use super::tables::{Annotation, Session, Task, Xid};
-use crate::trace::catalogue::{Op, Source};
+use super::tables::{Annotation, CgroupCpu, OpenCall, Session, Task, Xid};
+use crate::trace::catalogue::{OPEN_CALL, Op, Source};
 use crate::trace::coverage;
 use crate::trace::derive::calls::{self, Calls};
 use crate::trace::derive::life::{self, GpuLife};
-use crate::trace::derive::{counts, programs, requests};
+use crate::trace::derive::{counts, limits, programs, requests};
 use crate::trace::identity::{At, Evidence, Identity, known};
 use crate::trace::model::{
     Bucket, Counted, Lane, Loss, Node, NodeIdx, ProcIdx, Process, Rows, Snapshot, Stored, Thread, ThreadIdx, Trace,
@@ -38,6 +38,11 @@ struct Host {
     annotations: Vec<Annotation>,
     snapshots: Vec<Snapshot>,
     xids: Option<Vec<Xid>>,
+    open_calls: Option<Vec<OpenCall>>,
+    cgroup_cpu: Vec<CgroupCpu>,
+    /// Paths of cgroups by id, and the ids of some rows.
+    cgroup_paths: BTreeMap<i64, String>,
+    cgroups: BTreeMap<At, i64>,
     losses: Option<Vec<Loss>>,
     thresholds: Vec<(Op, i64, i64)>,
     comms: BTreeMap<At, String>,
@@ -151,6 +156,7 @@ fn fill_host(host: &mut Host, index: usize, file: &mut RawFile, stored: &str, so
         host.names.entry(pid).or_insert_with(|| name.clone());
     }
     host.comms.append(&mut file.comms.clone());
+    host.cgroups.append(&mut file.cgroups.clone());
     if let Some(s) = tables.slice {
         file.info.notes.push(format!(
             "a part of a longer recording: {} of {} events, those that reach into {} from {}",
@@ -246,6 +252,12 @@ fn fill_host(host: &mut Host, index: usize, file: &mut RawFile, stored: &str, so
     if let Some(mut xids) = tables.xids.take() {
         host.xids.get_or_insert_default().append(&mut xids);
     }
+    if let Some(mut open) = tables.open_calls.take() {
+        host.open_calls.get_or_insert_default().append(&mut open);
+    }
+    host.cgroup_cpu.append(&mut tables.cgroup_cpu);
+    host.cgroup_cpu.sort_by(|a, b| (a.at, &a.path).cmp(&(b.at, &b.path)));
+    host.cgroup_paths.append(&mut tables.cgroups);
     if let Some(mut probes) = tables.probes.take() {
         host.probes.get_or_insert_default().append(&mut probes);
     }
@@ -406,6 +418,9 @@ impl<'a> Builder<'a> {
                 threads.insert((life, t.tid));
             }
         }
+        for o in self.host.open_calls.iter().flatten() {
+            threads.extend(identity.life_at(o.pid, o.when.start).map(|life| (life, o.tid)));
+        }
         let threads: Vec<(usize, i64)> = threads.into_iter().collect();
         let thread_of = |life: usize, tid: i64| {
             threads
@@ -414,8 +429,18 @@ impl<'a> Builder<'a> {
                 .map(|at| ThreadIdx(to_u32(first_thread + at)))
         };
 
+        let throttled = self.throttled(&pieces);
         self.add_processes(out, &identity, &pieces, &threads, first_thread);
+        for &life in throttled.keys() {
+            out.processes[proc_of(life).0 as usize].limits_known = true;
+        }
         let mut lanes = self.add_lanes(out, &identity, pieces, first_process, &thread_of);
+        for l in lanes.iter_mut().filter(|l| l.op == known(3, 1)) {
+            let life = out.threads[l.thread.0 as usize].process.0 - first_process;
+            if let Some(found) = throttled.get(&(life as usize)) {
+                limits::share_out(l, found);
+            }
+        }
         self.derive(out, &identity, first_process, &thread_of, &mut lanes);
         for c in self.host.counted.values_mut() {
             let end = c.minutes.last().map_or(0, |b| b.start.saturating_add(b.len));
@@ -472,7 +497,9 @@ impl<'a> Builder<'a> {
             .iter()
             .filter(|l| l.rows > 0)
             .map(|l| Interval::new(l.first, l.last));
-        node.observed = spans.reduce(Interval::hull);
+        let xids = host.xids.iter().flatten().map(|x| Interval::new(x.at, x.at));
+        let open = host.open_calls.iter().flatten().map(|o| o.when);
+        node.observed = spans.chain(xids).chain(open).reduce(Interval::hull);
         node.ops = lanes.iter().filter(|l| l.rows > 0).map(|l| l.key.op).collect();
         node.ops.sort_unstable();
         node.ops.dedup();
@@ -520,6 +547,21 @@ impl<'a> Builder<'a> {
         };
     }
 
+    /// How long the cgroup of each life was throttled, where it was read.
+    fn throttled(&self, pieces: &[Piece]) -> BTreeMap<usize, limits::Throttled> {
+        // Calls are made by the process itself; of other rows the task may be the one that was interrupted.
+        let own = |p: &&Piece| !matches!(p.lane.key.op.def().source, Source::Io | Source::Tcp | Source::Mem);
+        let mut out = BTreeMap::new();
+        for p in pieces.iter().filter(own) {
+            let id = self.host.cgroups.get(&(p.lane.file, p.lane.sample));
+            let path = id.and_then(|id| self.host.cgroup_paths.get(id));
+            if let Some(found) = path.and_then(|path| limits::of_cgroup(path, &self.host.cgroup_cpu)) {
+                out.entry(p.life).or_insert(found);
+            }
+        }
+        out
+    }
+
     /// Processes that must exist although no row may name them.
     fn wanted(&self, lanes: &[RawLane]) -> BTreeSet<i64> {
         let mut wanted: BTreeSet<i64> = self.host.annotations.iter().map(|a| a.pid).collect();
@@ -527,6 +569,7 @@ impl<'a> Builder<'a> {
             wanted.insert(0);
         }
         wanted.extend(lanes.iter().filter(|l| l.key.op == known(3, 4)).map(|l| l.key.pid));
+        wanted.extend(self.host.open_calls.iter().flatten().map(|o| o.pid));
         wanted
     }
 
@@ -545,6 +588,11 @@ impl<'a> Builder<'a> {
         let mut names = self.names(pieces, threads);
         let mut spans: BTreeMap<usize, Interval> = BTreeMap::new();
         let mut gpu: BTreeMap<usize, Interval> = BTreeMap::new();
+        for o in self.host.open_calls.iter().flatten() {
+            if let Some(life) = identity.life_at(o.pid, o.when.start) {
+                spans.entry(life).and_modify(|s| *s = s.hull(o.when)).or_insert(o.when);
+            }
+        }
         for p in pieces.iter().filter(|p| p.lane.rows > 0) {
             let span = Interval::new(p.lane.first, p.lane.last);
             spans.entry(p.life).and_modify(|s| *s = s.hull(span)).or_insert(span);
@@ -592,6 +640,7 @@ impl<'a> Builder<'a> {
                 gpu: gpu.get(&i).copied(),
                 steady_from: None,
                 late: false,
+                limits_known: false,
             });
         }
         let first_stint: BTreeMap<(usize, i64), i64> = pieces
@@ -902,6 +951,31 @@ impl<'a> Builder<'a> {
                 }
             }
         }
+        if let Some(open) = self.host.open_calls.take() {
+            for source in [Source::Cuda, Source::Nccl] {
+                let of = |o: Op| (o.def().source == Source::Nccl) == (source == Source::Nccl);
+                let watched = Op::all().any(|o| of(o) && is_call(o) && coverage::observed(&self.node, o));
+                let op = op(source, OPEN_CALL);
+                if watched || open.iter().any(|c| of(c.op)) {
+                    self.node.ops.push(op);
+                }
+                for c in open.iter().filter(|c| of(c.op)) {
+                    let Some(t) = identity
+                        .life_at(c.pid, c.when.start)
+                        .and_then(|life| thread_of(life, c.tid))
+                    else {
+                        continue;
+                    };
+                    let counted = self.host.counted.get(&(c.pid, c.op));
+                    let longest = counted
+                        .and_then(|all| all.minutes.iter().map(|b| b.max).max())
+                        .unwrap_or(-1);
+                    push(t, op, c.when, c.op.def().name.to_owned(), &|lane| {
+                        lane.longest_returned.push(longest);
+                    });
+                }
+            }
+        }
         // Children take turns, so their times come mixed.
         for lane in derived.values_mut().filter(|l| l.op == working) {
             let mut all: Vec<(i64, i64, String)> = (0..lane.len())
@@ -941,6 +1015,12 @@ fn awake(stints: Option<&Lane>, (mut from, to): (i64, i64)) -> Vec<Interval> {
     }
     push(from, to);
     out
+}
+
+/// Whether a stored op is a call that can stay open.
+fn is_call(op: Op) -> bool {
+    let d = op.def();
+    d.source_id != 0 && matches!(d.source, Source::Cuda | Source::Driver | Source::Graph | Source::Nccl)
 }
 
 /// Whether the pid of an op's aggregates is a process rather than a thread.

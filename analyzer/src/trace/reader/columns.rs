@@ -7,7 +7,7 @@ use rustc_hash::FxHashMap;
 
 use super::options::Needs;
 use crate::trace::anchor;
-use crate::trace::catalogue::{Anchor, OPS, Op, Source};
+use crate::trace::catalogue::{Anchor, OPS, Op, Source, told_by_xids};
 use crate::trace::model::UNKNOWN_TIME;
 
 /// Position of a node name within its file.
@@ -552,7 +552,7 @@ impl RowSink {
     pub(crate) fn push(&mut self, row: &Row) {
         self.rows += 1;
         let Some(op) = self.shapes.find(row.source, row.op) else {
-            self.unknown += 1;
+            self.unknown += u64::from(!told_by_xids(row.source, row.op));
             return;
         };
         let lane = self.lane(RawKey {

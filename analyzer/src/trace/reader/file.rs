@@ -27,6 +27,8 @@ pub(crate) struct RawFile {
     pub(crate) tallies: BTreeMap<(u16, i64, Op), Tallies>,
     /// Task names of some rows.
     pub(crate) comms: BTreeMap<At, String>,
+    /// cgroups of those rows; only where the limits of cgroups were read.
+    pub(crate) cgroups: BTreeMap<At, i64>,
     pub(crate) ours: bool,
     /// Whether off-CPU stints know when the thread became runnable, and who ran before.
     pub(crate) run_state: bool,
@@ -98,6 +100,7 @@ impl RawFile {
             },
             tallies: BTreeMap::new(),
             comms: BTreeMap::new(),
+            cgroups: BTreeMap::new(),
             ours: schema.ours(),
             run_state: false,
             preemptor: false,
@@ -284,7 +287,7 @@ impl RawFile {
         counted || missing
     }
 
-    /// Names that come with events: of the last row of each lane, and of each exec.
+    /// Names that come with events, and cgroups: of the last row of each lane, and of each exec.
     fn look_at_names(&mut self, conn: &Connection, path: &Path, schema: &Schema) -> Result<(), TraceError> {
         if !schema.has("events", "comm") {
             return Ok(());
@@ -292,8 +295,12 @@ impl RawFile {
         let exec = known(3, 5);
         let sql = |e: rusqlite::Error| TraceError::from_sql(path, &e);
         let mut stmt = conn
-            .prepare("SELECT comm FROM main.events WHERE rowid = ?1")
+            .prepare(&format!(
+                "SELECT comm, {} FROM main.events WHERE rowid = ?1",
+                schema.or("events", "cgroup_id", "0")
+            ))
             .map_err(sql)?;
+        let limits = !self.tables.cgroup_cpu.is_empty();
         for lane in self.scanned.lanes.iter().filter(|l| l.rows > 0) {
             let all: &[u32] = if lane.key.op == exec { &lane.row } else { &[] };
             for &row in all.iter().chain(std::iter::once(&lane.sample)) {
@@ -310,6 +317,9 @@ impl RawFile {
                     let comm = String::from_utf8_lossy(comm).into_owned();
                     if !comm.is_empty() {
                         self.comms.insert((lane.file, row), comm);
+                    }
+                    if limits {
+                        self.cgroups.insert((lane.file, row), found.get(1).map_err(sql)?);
                     }
                 }
             }

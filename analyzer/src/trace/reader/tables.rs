@@ -9,10 +9,10 @@ use rusqlite::types::{FromSql, FromSqlError, ValueRef};
 use super::columns::FIVE_SECONDS;
 use super::scan::type_name;
 use super::schema::Schema;
-use crate::trace::catalogue::Op;
+use crate::trace::catalogue::{Op, told_by_xids};
 use crate::trace::error::TraceError;
 use crate::trace::model::{Loss, Snapshot, StoredChain, Truth};
-use crate::unit::{Interval, SEC};
+use crate::unit::{Interval, SEC, US};
 
 /// A row whose values are checked.
 pub(crate) struct Checked<'a, 'b> {
@@ -146,6 +146,25 @@ pub(crate) struct Xid {
     pub(crate) message: String,
 }
 
+/// A row of `open_calls`: a call that lies in no other open call of its thread.
+#[derive(Clone, Debug)]
+pub(crate) struct OpenCall {
+    pub(crate) pid: i64,
+    pub(crate) tid: i64,
+    pub(crate) op: Op,
+    /// From its begin to when it was last seen.
+    pub(crate) when: Interval,
+}
+
+/// A row of `cgroup_cpu`.
+#[derive(Clone, Debug)]
+pub(crate) struct CgroupCpu {
+    pub(crate) at: i64,
+    pub(crate) path: String,
+    /// Since the cgroup exists, summed over CPUs, ns.
+    pub(crate) throttled: i64,
+}
+
 /// Everything but events.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tables {
@@ -162,6 +181,11 @@ pub(crate) struct Tables {
     /// (source, probe, status, reason); `None` where the file does not list them.
     pub(crate) probes: Option<Vec<Probe>>,
     pub(crate) xids: Option<Vec<Xid>>,
+    pub(crate) open_calls: Option<Vec<OpenCall>>,
+    /// By time.
+    pub(crate) cgroup_cpu: Vec<CgroupCpu>,
+    /// Paths of cgroups by id.
+    pub(crate) cgroups: BTreeMap<i64, String>,
     pub(crate) truth: Vec<Truth>,
     pub(crate) slice: Option<Slice>,
     pub(crate) notes: Vec<String>,
@@ -231,8 +255,9 @@ impl Tables {
                     schema.from(table)
                 ),
                 &mut |r| {
-                    let Some(op) = Op::by_ids(r.int(1)?, r.int(2)?) else {
-                        unknown += 1;
+                    let (source, op) = (r.int(1)?, r.int(2)?);
+                    let Some(op) = Op::by_ids(source, op) else {
+                        unknown += u64::from(!told_by_xids(source, op));
                         return Ok(());
                     };
                     t.aggregates.entry((r.int(3)?, op)).or_default()[which].push(Aggregate {
@@ -452,6 +477,54 @@ impl Tables {
                 },
             )?;
             self.xids = Some(xids);
+        }
+        if schema.table("open_calls") {
+            let mut open = Vec::new();
+            read(
+                "open_calls",
+                &format!(
+                    "SELECT pid, tid, source, op, start_ns, seen_ns FROM {} WHERE depth = 0 ORDER BY start_ns, tid",
+                    schema.from("open_calls")
+                ),
+                &mut |r| {
+                    if let Some(op) = Op::by_ids(r.int(2)?, r.int(3)?) {
+                        let (start, seen) = (r.int(4)?, r.int(5)?);
+                        open.push(OpenCall {
+                            pid: r.int(0)?,
+                            tid: r.int(1)?,
+                            op,
+                            when: Interval::new(start, seen.max(start)),
+                        });
+                    }
+                    Ok(())
+                },
+            )?;
+            self.open_calls = Some(open);
+        }
+        read(
+            "cgroup_cpu",
+            &format!(
+                "SELECT timestamp, cgroup_path, throttled_us FROM {} ORDER BY timestamp, cgroup_path",
+                schema.from("cgroup_cpu")
+            ),
+            &mut |r| {
+                self.cgroup_cpu.push(CgroupCpu {
+                    at: r.int(0)?,
+                    path: r.text(1)?,
+                    throttled: r.int(2)?.saturating_mul(US),
+                });
+                Ok(())
+            },
+        )?;
+        if !self.cgroup_cpu.is_empty() {
+            read(
+                "cgroup_metadata",
+                &format!("SELECT cgroup_id, cgroup_path FROM {}", schema.from("cgroup_metadata")),
+                &mut |r| {
+                    self.cgroups.insert(r.int(0)?, r.text(1)?);
+                    Ok(())
+                },
+            )?;
         }
         read(
             "slices",
