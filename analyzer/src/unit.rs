@@ -5,6 +5,8 @@
 use std::cmp::Ordering;
 use std::fmt;
 
+/// Nanoseconds in a day.
+pub const DAY: i64 = 86_400 * SEC;
 /// Nanoseconds in a second.
 pub const SEC: i64 = 1_000_000_000;
 /// Nanoseconds in a millisecond.
@@ -366,12 +368,6 @@ fn civil(days: i64) -> (i64, i64, i64) {
     let mp = (5 * doy + 2) / 153;
     let m = if mp < 10 { mp + 3 } else { mp - 9 };
     (yoe + era * 400 + i64::from(m <= 2), m, doy - (153 * mp + 2) / 5 + 1)
-}
-
-/// `2027-01-31` from days since 1970-01-01.
-pub fn show_date(days: i64) -> String {
-    let (y, m, d) = civil(days);
-    format!("{y:04}-{m:02}-{d:02}")
 }
 
 /// Gregorian date to days since 1970-01-01; `None` where the date does not exist.

@@ -504,6 +504,59 @@ fn a_check_against_a_trace_says_what_is_in_it() {
     assert!(out.contains("  absent  xid: not observed\n"), "{out}");
     assert!(out.contains("  absent  the columns xid\n"), "{out}");
     assert!(out.contains("for SLOW\n"), "{out}");
+
+    let with = |format| {
+        run(
+            dir.path(),
+            &["rules", "check", "--trace", "t.db", "--format", format, "m.rules"],
+        )
+    };
+    let (out, _, code) = with("json");
+    let v: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, v["metrics"].as_array().unwrap().len()), (0, 2));
+    assert_eq!(v["metrics"][0]["metric"], "cuda.launch.p50");
+    assert_eq!(v["metrics"][0]["rules"], serde_json::json!(["SLOW"]));
+    assert_eq!(v["metrics"][1]["parts"][0]["seen"], "not_observed");
+    let rows: Vec<u64> = v["metrics"][0]["parts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|p| p["rows"].as_u64())
+        .collect();
+    assert_eq!(rows.iter().sum::<u64>(), v["metrics"][0]["rows_looked_at"]);
+    let (out, err, code) = with("sarif");
+    assert_eq!((code, out.as_str()), (2, ""));
+    assert!(err.contains("--format text or json"), "{err}");
+}
+
+#[test]
+fn an_exception_has_ended_on_the_day_that_is_named_not_on_that_of_the_clock() {
+    let dir = folder();
+    // What is simulated ends on 2026-05-01.
+    run(dir.path(), &["simulate", "lazy-load", "-o", "t.db"]);
+    let rule = "when cuda.launch.p50 > 1s => SLOW { except \"planned\" when cuda.launch.count > 1 until 2026-04-30 }\n";
+    fs::write(dir.path().join("m.rules"), rule).unwrap();
+    for (with, ended) in [
+        (&["--today", "2026-04-30"][..], false),
+        (&["--today", "2026-05-01"], true),
+        (&["--trace", "t.db"], true),
+        (&["--trace", "t.db", "--today", "2026-04-30"], false),
+        (&[], false),
+    ] {
+        let (out, err, code) = run(dir.path(), &[&["rules", "check", "m.rules"], with].concat());
+        assert_eq!(code, 0);
+        assert_eq!(err.contains("W0012"), ended, "{with:?}: {err}");
+        let note = "1 exception with a last day: --today DATE tells which are over\n";
+        assert_eq!(out.ends_with(note), with.is_empty(), "{with:?}: {out}");
+    }
+    for (wrong, why) in [
+        ("2026-02-30", "there is no 2026-02-30"),
+        ("tomorrow", "a day is written as 2026-04-02"),
+    ] {
+        let (_, err, code) = run(dir.path(), &["rules", "check", "m.rules", "--today", wrong]);
+        assert_eq!(code, 2);
+        assert!(err.contains(why), "{err}");
+    }
 }
 
 #[test]

@@ -84,6 +84,9 @@ pub(super) enum Failure {
         /// As given.
         words: String,
     },
+    /// What a trace holds is no problem of a text.
+    #[error("SARIF has no place for what a trace holds: --trace goes with --format text or json")]
+    NoTraceInSarif,
     /// A survivor that is accepted without a reason.
     #[error("{}:{line}: this accepts a survivor without a reason", .path.display())]
     NoReason {

@@ -134,6 +134,12 @@ fn duration(text: &str) -> Result<i64, String> {
     Ok(total)
 }
 
+/// `2026-04-02` to days since 1970-01-01.
+pub(super) fn day(text: &str) -> Result<i64, String> {
+    let [year, month, day] = number_parts(text, '-').ok_or("a day is written as 2026-04-02")?;
+    days_from_civil(year, month, day).ok_or_else(|| format!("there is no {text}"))
+}
+
 /// `2026-04-02T04:38:10[.frac](Z|±hh:mm)` to nanoseconds since the Unix epoch.
 fn rfc3339(text: &str) -> Result<i64, String> {
     let wrong = || WRONG_INSTANT.to_owned();

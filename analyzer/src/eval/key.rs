@@ -13,6 +13,13 @@ const NONE: u32 = u32::MAX;
 /// Not part of the key.
 pub(super) const NO_VALUE: i64 = i64::MIN;
 
+/// A part that the event does not have.
+const UNKNOWN: i64 = -1;
+/// Class of a size of nothing.
+const EMPTY: i64 = -2;
+/// Above the classes of bytes, those of tokens.
+const TOKENS: i64 = 64;
+
 /// Parts of a key that single events decide, in the order of [`KeyVal::extra`].
 const EVENT_KEYS: [Key; 5] = [Key::Stream, Key::Gpu, Key::Rank, Key::Cgroup, Key::SizeClass];
 
@@ -36,6 +43,8 @@ pub(super) struct KeyVal {
     /// Whom `proc` stands for.
     group: Together,
     thread: u32,
+    /// Whether `thread` stands for all threads of its name; of those whose process is in the key.
+    namesakes: bool,
     op: u32,
     extra: [i64; 5],
 }
@@ -48,6 +57,7 @@ impl KeyVal {
             proc: NONE,
             group: Together::Apart,
             thread: NONE,
+            namesakes: false,
             op: NONE,
             extra: [NO_VALUE; 5],
         }
@@ -91,6 +101,7 @@ impl KeyVal {
         (self.proc != NONE).then_some(ProcIdx(self.proc))
     }
 
+    /// The thread; for a key by thread name, the first of that name on the node.
     pub(super) fn thread(self) -> Option<ThreadIdx> {
         (self.thread != NONE).then_some(ThreadIdx(self.thread))
     }
@@ -116,7 +127,12 @@ impl KeyVal {
                 NONE
             },
             group: self.group,
-            thread: if has(Key::Tid) { self.thread } else { NONE },
+            thread: if has(Key::Tid) || has(Key::Comm) {
+                self.thread
+            } else {
+                NONE
+            },
+            namesakes: self.namesakes && has(Key::Comm),
             op: if has(Key::Op) { self.op } else { NONE },
             extra,
         }
@@ -134,6 +150,7 @@ pub(super) struct Keying {
     together: Together,
     pid: bool,
     tid: bool,
+    comm: bool,
     op: bool,
     event: Vec<(usize, Key)>,
 }
@@ -150,6 +167,7 @@ impl Keying {
             },
             pid: has(Key::Pid) || has(Key::Process) || has(Key::Tid) || has(Key::Tree),
             tid: has(Key::Tid),
+            comm: has(Key::Comm),
             op: has(Key::Op),
             event: EVENT_KEYS.into_iter().enumerate().filter(|(_, k)| has(*k)).collect(),
         }
@@ -172,7 +190,12 @@ impl Keying {
                 (false, _) => NONE,
             },
             group: self.together,
-            thread: if self.tid { lane.thread.0 } else { NONE },
+            thread: match () {
+                () if self.tid => lane.thread.0,
+                () if self.comm => names.namesake[lane.thread.0 as usize].0,
+                () => NONE,
+            },
+            namesakes: self.comm,
             op: if self.op { lane.op.0.into() } else { NONE },
             extra: [NO_VALUE; 5],
         }
@@ -187,17 +210,38 @@ impl Keying {
                 Key::Gpu => field(lane, i, Field::Gpu),
                 Key::Rank => field(lane, i, Field::Rank),
                 Key::Cgroup => field(lane, i, Field::Cgroup),
+                // A class of tokens is none of bytes.
+                _ if lane.bytes.is_empty() => field(lane, i, Field::SizeClass).map(|c| c + TOKENS),
                 _ => field(lane, i, Field::SizeClass),
             }
-            .unwrap_or(-1);
+            .unwrap_or(UNKNOWN);
         }
         extra
     }
 }
 
-/// Log2 of a size, rounded down; -1 for nothing.
+/// Log2 of a size, rounded down; [`EMPTY`] for nothing.
 fn log2(v: i64) -> i64 {
-    if v > 0 { i64::from(v.ilog2()) } else { -1 }
+    if v > 0 { i64::from(v.ilog2()) } else { EMPTY }
+}
+
+/// `4 to 8 KiB`, or `128 to 255` tokens.
+fn size_class(class: i64) -> String {
+    let units = ["B", "KiB", "MiB", "GiB", "TiB"];
+    match class {
+        UNKNOWN => "not known".to_owned(),
+        0..TOKENS => {
+            let from = 1i64 << (class % 10);
+            let unit = usize::try_from(class / 10).ok().and_then(|i| units.get(i));
+            format!("{from} to {} {}", 2 * from, unit.unwrap_or(&"PiB"))
+        }
+        EMPTY => "0 B".to_owned(),
+        _ if class == EMPTY + TOKENS => "0".to_owned(),
+        _ => {
+            let from = 1i64 << (class - TOKENS);
+            format!("{from} to {}", 2 * from - 1)
+        }
+    }
 }
 
 /// A numeric field of an event that lies in its lane; `None` where it was not recorded.
@@ -224,12 +268,14 @@ pub(super) fn field(lane: &Lane, i: usize, field: Field) -> Option<i64> {
     }
 }
 
-/// For each process the first one of the same node and name, and the one it descends from: what keys
-/// by name and by tree stand for.
+/// For each process the first one of the same node and name, and the one it descends from; for each thread
+/// the first one of the same node and name: what keys by name and by tree stand for.
 #[derive(Debug)]
 pub(super) struct Names {
     first: Vec<ProcIdx>,
     root: Vec<ProcIdx>,
+    /// A thread whose name is not known is nobody's namesake.
+    namesake: Vec<ThreadIdx>,
 }
 
 /// The oldest known ancestor of a process.
@@ -250,7 +296,29 @@ impl Names {
             .collect();
         let all = (0u32..).take(trace.processes.len()).map(ProcIdx);
         let root = all.map(|p| root(trace, p)).collect();
-        Self { first, root }
+        let mut named = BTreeMap::new();
+        let namesake = (0u32..)
+            .zip(&trace.threads)
+            .map(|(i, t)| match t.name.as_str() {
+                "" => ThreadIdx(i),
+                name => *named
+                    .entry((trace.process(t.process).node, name))
+                    .or_insert(ThreadIdx(i)),
+            })
+            .collect();
+        Self { first, root, namesake }
+    }
+
+    /// Whether a thread of one of the key's processes falls under the key.
+    pub(super) fn has_thread(&self, key: KeyVal, thread: ThreadIdx) -> bool {
+        key.thread().is_none_or(|k| {
+            let own = if key.namesakes {
+                self.namesake[thread.0 as usize]
+            } else {
+                thread
+            };
+            k == own
+        })
     }
 
     /// All processes that a key stands for.
@@ -337,23 +405,46 @@ pub(super) fn values(trace: &Trace, key: KeyVal) -> KeyValues {
             out.process = Some(p.name.clone());
         }
     }
-    out.tid = key.thread().map(|t| trace.thread(t).tid);
+    match key.thread().map(|t| trace.thread(t)) {
+        Some(t) if !key.namesakes => out.tid = Some(t.tid),
+        Some(t) if t.name.is_empty() => {
+            let unknown = format!("of thread {}, not known", t.tid);
+            out.more.push((Key::Comm.name().to_owned(), unknown));
+        }
+        Some(t) => out.more.push((Key::Comm.name().to_owned(), t.name.clone())),
+        None => {}
+    }
     out.op = key.op().map(|o| o.def().name.to_owned());
     for (value, k) in key.extra.into_iter().zip(EVENT_KEYS) {
         if value != NO_VALUE {
             let text = match k {
-                // Sizes of copies start at a MiB where rules group by them; prompts end far below.
-                Key::SizeClass if (20..60).contains(&value) => {
-                    let mib = 1i64 << (value - 20);
-                    format!("{mib} to {} MiB", 2 * mib)
-                }
-                Key::SizeClass if (0..20).contains(&value) => {
-                    format!("{} to {}", 1i64 << value, (2i64 << value) - 1)
-                }
+                Key::SizeClass => size_class(value),
+                _ if value == UNKNOWN => "not known".to_owned(),
                 _ => value.to_string(),
             };
             out.more.push((k.name().to_owned(), text));
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn size_classes_name_their_unit() {
+        for (class, words) in [
+            (0, "1 to 2 B"),
+            (12, "4 to 8 KiB"),
+            (23, "8 to 16 MiB"),
+            (30, "1 to 2 GiB"),
+            (EMPTY, "0 B"),
+            (UNKNOWN, "not known"),
+            (TOKENS + 7, "128 to 255"),
+            (TOKENS + EMPTY, "0"),
+        ] {
+            assert_eq!(size_class(class), words);
+        }
+    }
 }

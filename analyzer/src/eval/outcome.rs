@@ -22,14 +22,12 @@ use crate::lang::walk;
 use crate::trace::catalogue::{Anchor, DIRECTIONS, Field, Key, Source, SystemField};
 use crate::trace::model::{Stored, flag, preemptor};
 use crate::trace::{Lane, Trace};
-use crate::unit::{Dim, Interval, Num, Style, show, show_date, show_dur};
+use crate::unit::{DAY, Dim, Interval, Num, Style, show, show_day, show_dur};
 
 /// Symptoms shown where causes are shown as well.
 const SYMPTOMS: usize = 3;
 /// Nearer than this (thousandths) counts as a near miss.
 const NEAR: u32 = 500;
-/// Nanoseconds of a day.
-const DAY: i64 = 86_400_000_000_000;
 
 /// What a rule came to.
 pub(super) struct Outcome {
@@ -980,7 +978,7 @@ impl<'t> Engine<'t> {
 
 /// Why a finding is shown that used to be excepted.
 fn overdue(e: &Except) -> String {
-    let until = e.until.map(show_date).unwrap_or_default();
+    let until = e.until.map(show_day).unwrap_or_default();
     format!(
         "An exception for this ended on {until} ({}): renew it, or remove the cause.",
         e.why

@@ -798,7 +798,7 @@ impl<'t> Engine<'t> {
         for p in self.names.members(self.trace, key) {
             let process = self.trace.process(p);
             for &op in &ops {
-                let threads = process.threads.iter().filter(|t| key.thread().is_none_or(|k| k == **t));
+                let threads = process.threads.iter().filter(|t| self.names.has_thread(key, **t));
                 let mut incomplete: Option<Rows> = None;
                 let from = complete.len();
                 for t in threads {
@@ -949,7 +949,7 @@ impl<'t> Engine<'t> {
         for p in self.names.members(self.trace, key) {
             let process = self.trace.process(p);
             for &t in &process.threads {
-                if key.thread().is_some_and(|k| k != t) || !self.thread_passes(sel, t) {
+                if !self.names.has_thread(key, t) || !self.thread_passes(sel, t) {
                     continue;
                 }
                 if !process.limits_known && sel.filters.iter().any(|f| uses(f, Field::Throttled)) {

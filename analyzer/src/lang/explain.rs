@@ -46,7 +46,7 @@ pub fn rule(program: &Program, rule: &Rule) -> String {
     for e in &rule.excepts {
         let until = e
             .until
-            .map(|d| format!(", for traces that end by {}", crate::unit::show_date(d)));
+            .map(|d| format!(", for traces that end by {}", crate::unit::show_day(d)));
         let _ = writeln!(out, "Except ({}{}) when", e.why, until.unwrap_or_default());
         w.cond(&mut out, &e.cond, 1);
     }
@@ -99,6 +99,7 @@ fn keys(list: &[Key]) -> String {
             Key::Process => "process name",
             Key::SizeClass => "size class",
             Key::Tree => "process tree",
+            Key::Comm => "thread name",
         })
         .collect();
     words.join(" and ")

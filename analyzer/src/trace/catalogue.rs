@@ -1288,11 +1288,13 @@ pub enum Key {
     SizeClass,
     /// A process with all that it forked, as far as the trace shows: they are one.
     Tree,
+    /// Thread name, as the host kernel has it: several threads of one name are one.
+    Comm,
 }
 
 impl Key {
     /// All, with their names in rules.
-    pub const ALL: [(Self, &'static str); 11] = [
+    pub const ALL: [(Self, &'static str); 12] = [
         (Self::Node, "node"),
         (Self::Pid, "pid"),
         (Self::Tid, "tid"),
@@ -1304,19 +1306,19 @@ impl Key {
         (Self::Process, "process"),
         (Self::SizeClass, "size_class"),
         (Self::Tree, "tree"),
+        (Self::Comm, "comm"),
     ];
 
     /// Whether it says who acts, rather than what single acts have in common.
     pub fn names_somebody(self) -> bool {
-        matches!(self, Self::Node | Self::Pid | Self::Tid | Self::Process | Self::Tree)
+        matches!(
+            self,
+            Self::Node | Self::Pid | Self::Tid | Self::Process | Self::Tree | Self::Comm
+        )
     }
 
     /// By name.
     pub fn by_name(name: &str) -> Option<Self> {
-        if name == "comm" {
-            // What the host kernel calls the process.
-            return Some(Self::Process);
-        }
         Self::ALL.into_iter().find(|(_, n)| *n == name).map(|(k, _)| k)
     }
 
@@ -1330,7 +1332,7 @@ impl Key {
     pub fn on(self, source: Source) -> bool {
         match self {
             Self::Node => true,
-            Self::Pid | Self::Process | Self::Tid | Self::Tree => {
+            Self::Pid | Self::Process | Self::Tid | Self::Tree | Self::Comm => {
                 !matches!(source, S::System | S::Trace | S::Request | S::Tcp | S::Xid)
             }
             Self::Op => !matches!(source, S::System | S::Trace),

@@ -1,21 +1,20 @@
 //! `ingero rules check`.
 
-use std::fmt::Write as _;
 use std::path::PathBuf;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{Args, ValueEnum, ValueHint};
 
 use super::super::args::assignment;
 use super::super::console::Console;
 use super::super::failure::Failure;
+use super::super::time::day;
 use super::super::{Outcome, analyze, engine, sources};
-use super::{fix, plural};
-use crate::eval::sight::{Seen, sights};
+use super::{fix, in_trace, plural};
+use crate::eval::sight::sights;
 use crate::lang::render::{json, sarif};
 use crate::lang::{self, Compiled};
-use crate::report::wrap;
-use crate::unit::{Dim, Num, Style, show};
+use crate::trace::Trace;
+use crate::unit::DAY;
 
 /// Which rules to check, and how to say what is wrong.
 #[derive(Debug, Args)]
@@ -36,6 +35,9 @@ pub(in crate::cli) struct CheckArgs {
     /// Also show what this trace holds of each metric, and what looking at it costs
     #[arg(long, value_name = "TRACE", value_hint = ValueHint::FilePath)]
     trace: Option<PathBuf>,
+    /// Warn about exceptions that ended before this day; without it, before the end of the trace
+    #[arg(long, value_name = "DATE", value_parser = day)]
+    today: Option<i64>,
     /// Exit with 2 on warnings too
     #[arg(long)]
     deny_warnings: bool,
@@ -48,6 +50,7 @@ Examples:
   ingero rules check mine.rules
   ingero rules check --trace trace.db mine.rules
   ingero rules check --fix --deny-warnings rules/
+  ingero rules check --today 2027-01-31 rules/
   ingero rules check --format sarif rules/ > rules.sarif";
 
 /// How to say what is wrong.
@@ -59,25 +62,45 @@ enum CheckFormat {
 }
 
 pub(super) fn run(args: &CheckArgs, console: &mut Console) -> Result<Outcome, Failure> {
+    if args.format == CheckFormat::Sarif && args.trace.is_some() {
+        return Err(Failure::NoTraceInSarif);
+    }
     let mut files = sources::load(&args.rules)?;
+    let read = |checked: &Compiled, console: &mut Console| match &args.trace {
+        Some(path) => analyze::read(&checked.program, std::slice::from_ref(path), console).map(Some),
+        None => Ok(None),
+    };
+    // The clock is not asked: the same files get the same answer on any day.
+    let mut today = args.today;
+    let mut checked = lang::check(&files, &args.set, today);
+    let mut trace = read(&checked, console)?;
+    if today.is_none() {
+        today = trace.as_ref().and_then(|read| last_day(&read.trace));
+    }
     if args.fix {
-        let changes = fix::run(&mut files, &args.set, today())?;
+        let changes = fix::run(&mut files, &args.set, today)?;
         if args.format == CheckFormat::Text {
             console.out(&changes)?;
         }
     }
-    let checked = lang::check(&files, &args.set, today());
+    if args.fix || today != args.today {
+        checked = lang::check(&files, &args.set, today);
+    }
+    if args.fix {
+        // Rules that were wrong ask for more.
+        trace = read(&checked, console)?;
+    }
+    let seen = trace.as_ref().map(|read| sights(&checked.program, &read.trace));
     match args.format {
         CheckFormat::Text => {
             let look = analyze::look(console);
             analyze::show(engine::problems(&checked, files.len(), look).iter(), console);
-            if let Some(path) = &args.trace {
-                let shown = in_trace(&checked, path, console)?;
-                console.out(&shown)?;
+            if let Some(seen) = &seen {
+                console.out(&in_trace::text(seen, console.layout(false).width))?;
             }
-            console.out(&summary(&checked, files.len()))?;
+            console.out(&summary(&checked, files.len(), today))?;
         }
-        CheckFormat::Json => console.out(&json::check(&checked))?,
+        CheckFormat::Json => console.out(&json::check(&checked, seen.as_deref().map(in_trace::json)))?,
         CheckFormat::Sarif => console.out(&sarif::check(&checked, env!("CARGO_PKG_VERSION")))?,
     }
     let denied = args.deny_warnings && !checked.diagnostics.is_empty();
@@ -88,62 +111,14 @@ pub(super) fn run(args: &CheckArgs, console: &mut Console) -> Result<Outcome, Fa
     })
 }
 
-/// Names of absent operations that are shown; a bare source asks for dozens.
-const NAMES: usize = 6;
-
-/// What a trace holds of each metric of the rules.
-fn in_trace(checked: &Compiled, path: &PathBuf, console: &mut Console) -> Result<String, Failure> {
-    let read = analyze::read(&checked.program, std::slice::from_ref(path), console)?;
-    let width = console.layout(false).width;
-    let mut out = String::new();
-    for s in sights(&checked.program, &read.trace) {
-        for line in wrap(&s.text, width, width) {
-            let _ = writeln!(out, "{line}");
-        }
-        let mut say = |head: &str, text: &str| {
-            for (i, line) in wrap(text, width.saturating_sub(10), width.saturating_sub(10))
-                .iter()
-                .enumerate()
-            {
-                let _ = writeln!(out, "  {:6}  {line}", if i == 0 { head } else { "" });
-            }
-        };
-        // Operations that were seen each on a line, the others together.
-        let (there, absent): (Vec<_>, Vec<_>) = s
-            .parts
-            .iter()
-            .partition(|(_, seen)| !matches!(seen, Seen::Nothing | Seen::Unobserved));
-        for (name, seen) in there {
-            say("there", &format!("{name}: {}", seen.words()));
-        }
-        for kind in [Seen::Nothing, Seen::Unobserved] {
-            let names: Vec<&str> = absent
-                .iter()
-                .filter(|(_, k)| *k == kind)
-                .map(|(n, _)| n.as_str())
-                .collect();
-            let more = names.len().saturating_sub(NAMES);
-            let shown = names.into_iter().take(NAMES).collect::<Vec<_>>().join(", ");
-            let rest = if more > 0 {
-                format!(" and {more} more")
-            } else {
-                String::new()
-            };
-            if !shown.is_empty() {
-                say("absent", &format!("{shown}{rest}: {}", kind.words()));
-            }
-        }
-        if !s.missing_columns.is_empty() {
-            say("absent", &format!("the columns {}", s.missing_columns.join(", ")));
-        }
-        let rows = show(Num::int(s.rows.into()), Dim::NONE, Style::Auto);
-        say("cost", &format!("looks at {rows} rows, for {}", s.rules.join(", ")));
-    }
-    Ok(out)
+/// The day on which a trace ends, counted from 1970-01-01.
+fn last_day(trace: &Trace) -> Option<i64> {
+    let ends = trace.nodes.iter().filter_map(|n| n.observed);
+    ends.map(|o| o.end.div_euclid(DAY)).max()
 }
 
 /// `1 file, 2 usable rules, 3 tests, 0 errors`.
-fn summary(checked: &Compiled, files: usize) -> String {
+fn summary(checked: &Compiled, files: usize, today: Option<i64>) -> String {
     let errors = checked.diagnostics.iter().filter(|d| d.is_error()).count();
     let warnings = checked.diagnostics.len() - errors;
     let mut parts = vec![
@@ -155,11 +130,14 @@ fn summary(checked: &Compiled, files: usize) -> String {
     if warnings > 0 {
         parts.push(plural(warnings, "warning"));
     }
-    format!("{}\n", parts.join(", "))
-}
-
-/// Days since 1970-01-01, where the clock can be believed.
-fn today() -> Option<i64> {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
-    i64::try_from(since.as_secs() / 86_400).ok()
+    let excepts = checked.program.rules.iter().flat_map(|r| &r.excepts);
+    let dated = excepts.filter(|e| e.until.is_some()).count();
+    let note = match today {
+        None if dated > 0 => format!(
+            "{} with a last day: --today DATE tells which are over\n",
+            plural(dated, "exception")
+        ),
+        _ => String::new(),
+    };
+    format!("{}\n{note}", parts.join(", "))
 }

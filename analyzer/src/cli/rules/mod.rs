@@ -7,6 +7,7 @@ mod doc;
 mod explain;
 mod fix;
 mod fmt;
+mod in_trace;
 mod list;
 mod mutate;
 mod needs;

@@ -19,6 +19,7 @@ use crate::lang;
 use crate::lang::hir::{CmpOp, Expect, Literal, Outcome, Program, Rule, Test};
 use crate::plan;
 use crate::source::{SourceFile, SourceId, Span};
+use crate::trace::catalogue::Key;
 use crate::trace::writer::Writer;
 use crate::trace::{Needs, ReadOptions, Trace, read_connection};
 use crate::unit::{Num, show};
@@ -276,9 +277,15 @@ fn check(d: &Diagnosis, (field, op, literal): &(String, CmpOp, Literal)) -> Resu
         "incidents" => number(Num::int(d.incidents as i128)),
         "impact" => number(Num::int(d.impact_ns.into())),
         "confidence" => number(Num::ratio(d.confidence.into(), 1000).unwrap_or(Num::ZERO)),
-        other => Err(format!(
-            "there is no `{other}` to expect; known are pid, tid, op, process, node, severity, link, message, incidents, impact, confidence"
-        )),
+        other => match (d.key.more.iter().find(|(name, _)| name == other), Key::by_name(other)) {
+            (Some((_, have)), _) => have
+                .parse()
+                .map_or_else(|_| text(have), |n: i64| number(Num::int(n.into()))),
+            (None, Some(_)) => Err(format!("{field} is not part of the diagnosis")),
+            (None, None) => Err(format!(
+                "there is no `{other}` to expect; known are severity, link, message, incidents, impact, confidence and the keys"
+            )),
+        },
     }
 }
 

@@ -26,6 +26,35 @@ pub struct JsonCheck {
     pub warnings: usize,
     /// All of them, by file and place.
     pub diagnostics: Vec<JsonDiagnostic>,
+    /// What the trace of `--trace` holds of each metric; absent without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<Vec<JsonSight>>,
+}
+
+/// What a trace holds of a metric.
+#[derive(Debug, Serialize)]
+pub struct JsonSight {
+    /// As written.
+    pub metric: String,
+    /// The rules that ask for it.
+    pub rules: Vec<String>,
+    /// What it speaks of.
+    pub parts: Vec<JsonPart>,
+    /// Columns that it needs and that hold nothing.
+    pub missing_columns: Vec<&'static str>,
+    /// Rows that looking at it takes.
+    pub rows_looked_at: u64,
+}
+
+/// What a trace holds of an operation or a column.
+#[derive(Debug, Serialize)]
+pub struct JsonPart {
+    /// `cuda.cudaLaunchKernel`.
+    pub name: String,
+    /// `complete`, `complete_in_windows`, `slow_only`, `none_seen` or `not_observed`.
+    pub seen: &'static str,
+    /// Rows of it.
+    pub rows: u64,
 }
 
 /// One problem.
@@ -85,8 +114,8 @@ pub struct JsonEdit {
     pub replacement: String,
 }
 
-/// All diagnostics of a check as one JSON document, with a line end.
-pub fn check(compiled: &Compiled) -> String {
+/// All diagnostics of a check as one JSON document, with a line end; `metrics` is what a trace holds.
+pub fn check(compiled: &Compiled, metrics: Option<Vec<JsonSight>>) -> String {
     let files = &compiled.program.files;
     let errors = compiled.diagnostics.iter().filter(|d| d.is_error()).count();
     let out = JsonCheck {
@@ -97,6 +126,7 @@ pub fn check(compiled: &Compiled) -> String {
         errors,
         warnings: compiled.diagnostics.len() - errors,
         diagnostics: compiled.diagnostics.iter().map(|d| one(d, files)).collect(),
+        metrics,
     };
     super::pretty(&out)
 }

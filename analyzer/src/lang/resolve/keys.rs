@@ -15,7 +15,7 @@ use crate::trace::catalogue::{Key, Op, Source};
 pub(super) fn base_has_key(source: Source, ops: Option<&[Op]>, key: Key) -> bool {
     match ops {
         Some(_) => key.on(source),
-        None => matches!(key, Key::Node | Key::Pid | Key::Tid | Key::Process | Key::Tree) && key.on(source),
+        None => key.names_somebody() && key.on(source),
     }
 }
 
@@ -80,6 +80,7 @@ impl Checker<'_> {
                 keys.push(key);
             }
         }
+        self.check_together(&terms, &keys, per)?;
         if keys.contains(&Key::Tid) {
             keys.push(Key::Pid);
         }
@@ -96,6 +97,47 @@ impl Checker<'_> {
             self.inside_key(t, &key)?;
         }
         Ok(key)
+    }
+
+    /// Keys that say nothing, or two things, when they stand together.
+    fn check_together(&mut self, terms: &[Term], keys: &[Key], per: &[Name]) -> R<()> {
+        let place = |k: Key| {
+            let given = per.iter().find(|n| Key::by_name(&n.text) == Some(k)).map(|n| n.span);
+            let own = |t: &&Term| t.keys.iter().flatten().any(|o| *o == k);
+            given.or_else(|| terms.iter().find(own).map(|t| t.span))
+        };
+        if keys.contains(&Key::Tid)
+            && let (true, Some(span)) = (keys.contains(&Key::Comm), place(Key::Comm))
+        {
+            let d = self
+                .diag(
+                    Code::UnsupportedKey,
+                    span,
+                    "`comm` adds nothing to `tid`: a thread has one name",
+                )
+                .help("`comm` alone makes all threads of one name one; `[thread =~ /…/]` picks some by name");
+            return self.fail(d);
+        }
+        let sized = |requests: bool| {
+            let by_size = |t: &&Term| base_has_key(t.source, t.ops.as_deref(), Key::SizeClass);
+            let mut found = terms.iter().filter(by_size);
+            found.find(|t| (t.source == Source::Request) == requests)
+        };
+        if keys.contains(&Key::SizeClass)
+            && let (Some(tokens), Some(bytes)) = (sized(true), sized(false))
+        {
+            let d = self
+                .diag(
+                    Code::UnsupportedKey,
+                    place(Key::SizeClass).unwrap_or(tokens.span),
+                    "size classes of requests are of tokens, the others of bytes: no two are the same",
+                )
+                .also(tokens.span, "this one counts tokens")
+                .also(bytes.span, "this one counts bytes")
+                .help("write a rule for each");
+            return self.fail(d);
+        }
+        Ok(())
     }
 
     /// Peers differ in parts of the rule's key, and there must be somebody who asks for them.
