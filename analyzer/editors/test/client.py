@@ -4,7 +4,9 @@ Usage: client.py PATH_OF_INGERO. Exits with 1 where an answer is not as it must 
 """
 
 import asyncio
+import pathlib
 import sys
+import tempfile
 
 from lsprotocol import types as lsp
 from pygls.lsp.client import LanguageClient
@@ -49,6 +51,10 @@ async def talk(program: str) -> None:
     edit = actions[0].edit.document_changes[0].edits[0]
     assert (edit.new_text, edit.range) == ("severity", told.diagnostics[0].range), actions
 
+    fix_all = [a for a in actions if a.kind == lsp.CodeActionKind.SourceFixAll]
+    whole = fix_all[0].edit.document_changes[0].edits[0]
+    assert whole.new_text == TEXT.replace("severitty", "severity"), actions
+
     mended = TEXT.replace("severitty", "severity")
     client.text_document_did_change(
         lsp.DidChangeTextDocumentParams(
@@ -57,7 +63,7 @@ async def talk(program: str) -> None:
         )
     )
     told = await asyncio.wait_for(published.get(), 60)
-    assert (told.version, list(told.diagnostics)) == (2, []), told
+    assert (told.version, [d.code for d in told.diagnostics]) == (2, ["W0011"]), told
 
     items = await client.text_document_completion_async(lsp.CompletionParams(this, place("cuda.", mended)))
     assert "cudaLaunchKernel" in [i.label for i in items], items
@@ -78,6 +84,9 @@ async def talk(program: str) -> None:
     edits = await client.text_document_formatting_async(lsp.DocumentFormattingParams(this, options))
     assert "\n  severity high\n}\n" in edits[0].new_text, edits
 
+    with tempfile.TemporaryDirectory() as folder:
+        await imports(client, pathlib.Path(folder).resolve())
+
     await client.shutdown_async(None)
     client.exit(None)
     for _ in range(600):
@@ -85,6 +94,28 @@ async def talk(program: str) -> None:
             break
         await asyncio.sleep(0.1)
     assert client._server.returncode == 0, client._server.returncode
+
+
+COMMON = "param most: Ratio = 5%\nwhen mem.oom => SHARED\n"
+USER = 'import "common.rules" as c\noverride SHARED disable\nwhen share(cuda[duration > 1s]) > c.most => B\n'
+
+
+async def imports(client: LanguageClient, folder: pathlib.Path) -> None:
+    common = folder / "common.rules"
+    common.write_text(COMMON)
+    this = lsp.TextDocumentIdentifier((folder / "user.rules").as_uri())
+    client.text_document_did_open(
+        lsp.DidOpenTextDocumentParams(lsp.TextDocumentItem(this.uri, "ingero-rules", 1, USER))
+    )
+    for needle, line in [("c.mo", 0), ("override SHA", 1), ('"comm', 0)]:
+        found = await client.text_document_definition_async(lsp.DefinitionParams(this, place(needle, USER)))
+        assert (found[0].uri, found[0].range.start.line) == (common.as_uri(), line), (needle, found)
+    renamed = await client.text_document_rename_async(lsp.RenameParams(this, place("c.mo", USER), "limit"))
+    assert {d.text_document.uri for d in renamed.document_changes} == {this.uri, common.as_uri()}, renamed
+    items = await client.text_document_completion_async(lsp.CompletionParams(this, place("c.", USER)))
+    assert [i.label for i in items] == ["most"], items
+    hover = await client.text_document_hover_async(lsp.HoverParams(this, place("c.mo", USER)))
+    assert "param most: Ratio = 5%" in hover.contents.value, hover
 
 
 asyncio.run(talk(sys.argv[1]))

@@ -42,7 +42,10 @@ fn plain(path: &Path) -> PathBuf {
 
 /// Who is imported, relative to the file that says so.
 pub(super) fn target(import: &Import, from: &SourceFile) -> Identity {
-    let written = import.path.value.as_str();
+    of(&import.path.value, from)
+}
+
+fn of(written: &str, from: &SourceFile) -> Identity {
     if written.starts_with("std/") {
         return identity(written);
     }
@@ -51,6 +54,14 @@ pub(super) fn target(import: &Import, from: &SourceFile) -> Identity {
         Identity::Pack(_) => PathBuf::new(),
     };
     Identity::File(plain(&base.join(written)))
+}
+
+/// The name of the file that a path in an `import` means, as the program lists it.
+pub(super) fn name(written: &str, from: &SourceFile) -> String {
+    match of(written, from) {
+        Identity::Pack(name) => format!("std/{name}"),
+        Identity::File(path) => path.display().to_string(),
+    }
 }
 
 /// The text of an imported file, under the name that messages show.

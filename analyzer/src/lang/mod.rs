@@ -60,6 +60,11 @@ pub fn compile(files: &[SourceFile], sets: &[(String, String)]) -> Compiled {
     resolve::program(files, sets)
 }
 
+/// The name under which a program lists the file that an `import "path"` of `from` means.
+pub fn import_name(path: &str, from: &SourceFile) -> String {
+    import::name(path, from)
+}
+
 /// Checks files of rules as [`compile`] does, and adds the warnings about rules that are right but
 /// probably not meant.
 ///

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::ast::{Change, Clause, ClauseKind, Expr, ExprKind, File, FixtureKind, Item, Name, SetRef, Text};
+use super::ast::{Change, Clause, ClauseKind, Expr, ExprKind, File, FixtureKind, Item, Member, Name, SetRef, Text};
 use super::token::{Kind, Punct, lex_part};
 use crate::source::{SourceFile, SourceId, Span};
 
@@ -19,6 +19,8 @@ pub enum SymbolKind {
     Set,
     /// `segment`
     Segment,
+    /// `import … as NAME`
+    Import,
 }
 
 /// A place where a name stands.
@@ -41,6 +43,28 @@ pub struct Symbol {
     pub kind: SymbolKind,
     /// The whole definition; `None` where this file has none.
     pub item: Option<Span>,
+    /// Whether it is a `let` of a rule, which only that rule sees.
+    pub local: bool,
+}
+
+/// A name that this file does not define: a word of the language, or what an imported file defines.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Foreign {
+    /// Where, without quotes.
+    pub span: Span,
+    /// The name before the dot, where it is that of an import.
+    pub alias: Option<String>,
+    /// The name.
+    pub name: String,
+}
+
+/// An `import` of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImportOf {
+    /// The path, as written.
+    pub path: Text,
+    /// What its names go by.
+    pub alias: Option<String>,
 }
 
 /// The names of a file.
@@ -50,6 +74,10 @@ pub struct Symbols {
     pub symbols: Vec<Symbol>,
     /// Where they stand, by place.
     pub places: Vec<Occurrence>,
+    /// Names of others, by place.
+    pub foreign: Vec<Foreign>,
+    /// What it imports, in order.
+    pub imports: Vec<ImportOf>,
 }
 
 impl Symbols {
@@ -66,6 +94,8 @@ impl Symbols {
         let mut out = walk.out;
         out.places.sort_by_key(|p| (p.span, p.symbol));
         out.places.dedup();
+        out.foreign.sort();
+        out.foreign.dedup();
         out
     }
 
@@ -79,6 +109,23 @@ impl Symbols {
         self.places.iter().filter(move |p| p.symbol == symbol)
     }
 
+    /// The name of others that stands at a byte.
+    pub fn foreign_at(&self, byte: u32) -> Option<&Foreign> {
+        self.foreign.iter().find(|p| p.span.start <= byte && byte <= p.span.end)
+    }
+
+    /// What other files may use under that name, apart from rules.
+    pub fn offered(&self, name: &str) -> Option<usize> {
+        let is = |s: &Symbol| {
+            let kind = matches!(
+                s.kind,
+                SymbolKind::Let | SymbolKind::Param | SymbolKind::Set | SymbolKind::Segment
+            );
+            kind && !s.local && s.item.is_some() && s.name == name
+        };
+        self.symbols.iter().position(is)
+    }
+
     /// The symbol of a rule, if the file defines or names it.
     pub fn rule(&self, name: &str) -> Option<usize> {
         let is = |s: &Symbol| s.kind == SymbolKind::Rule && s.name == name;
@@ -90,7 +137,7 @@ struct Walk<'a> {
     source: &'a SourceFile,
     out: Symbols,
     rules: BTreeMap<String, usize>,
-    /// `let`s, parameters and sets of the file.
+    /// `let`s, parameters, sets, segments and imports of the file.
     names: BTreeMap<String, usize>,
     /// `let`s of the rule at hand.
     locals: BTreeMap<String, usize>,
@@ -105,7 +152,15 @@ impl Walk<'_> {
                 Item::Set(s) => (&s.name, SymbolKind::Set, s.span),
                 Item::Segment(s) => (&s.name, SymbolKind::Segment, s.span),
                 Item::Rule(r) => (&r.name, SymbolKind::Rule, r.span),
-                Item::Test(_) | Item::Import(_) | Item::Override(_) => continue,
+                Item::Import(i) => {
+                    self.out.imports.push(ImportOf {
+                        path: i.path.clone(),
+                        alias: i.name.as_ref().map(|n| n.text.clone()),
+                    });
+                    let Some(name) = &i.name else { continue };
+                    (name, SymbolKind::Import, i.span)
+                }
+                Item::Test(_) | Item::Override(_) => continue,
             };
             let symbol = self.define(name, kind, span);
             let table = if kind == SymbolKind::Rule {
@@ -128,14 +183,23 @@ impl Walk<'_> {
                 Item::Set(_) | Item::Import(_) => {}
                 Item::Segment(s) => self.expr(&s.expr),
                 Item::Override(o) => match &o.change {
-                    Change::Param(e) => self.expr(e),
-                    Change::Disable => {}
-                    Change::Clauses(list) => list.iter().for_each(|c| self.clause(c)),
+                    Change::Param(e) => {
+                        self.name(&o.target.text, o.target.span);
+                        self.expr(e);
+                    }
+                    Change::Disable => self.rule(&o.target.text, o.target.span),
+                    Change::Clauses(list) => {
+                        self.rule(&o.target.text, o.target.span);
+                        for c in list {
+                            self.clause(c);
+                        }
+                    }
                 },
                 Item::Rule(r) => {
                     for c in &r.clauses {
                         if let ClauseKind::Let(l) = &c.kind {
                             let symbol = self.define(&l.name, SymbolKind::Let, l.span);
+                            self.out.symbols[symbol].local = true;
                             self.locals.insert(l.name.text.clone(), symbol);
                         }
                     }
@@ -169,18 +233,37 @@ impl Walk<'_> {
             name: name.to_owned(),
             kind,
             item,
+            local: false,
         });
         self.out.symbols.len() - 1
     }
 
     fn place(&mut self, symbol: usize, span: Span, defines: bool) {
+        let span = self.unquoted(span);
+        self.out.places.push(Occurrence { span, symbol, defines });
+    }
+
+    fn unquoted(&self, span: Span) -> Span {
         let text = self.source.text.get(span.range()).unwrap_or("");
         let quoted = u32::from(text.starts_with(['"', '`']) && text.len() > 2);
-        let span = Span {
+        Span {
             start: span.start + quoted,
             end: span.end - quoted,
-        };
-        self.out.places.push(Occurrence { span, symbol, defines });
+        }
+    }
+
+    fn foreign(&mut self, alias: Option<&str>, name: &str, span: Span) {
+        let span = self.unquoted(span);
+        self.out.foreign.push(Foreign {
+            span,
+            alias: alias.map(str::to_owned),
+            name: name.to_owned(),
+        });
+    }
+
+    fn is_import(&self, name: &str) -> bool {
+        let symbol = self.names.get(name).and_then(|s| self.out.symbols.get(*s));
+        symbol.is_some_and(|s| s.kind == SymbolKind::Import)
     }
 
     fn rule(&mut self, name: &str, span: Span) {
@@ -195,10 +278,11 @@ impl Walk<'_> {
         self.place(symbol, span, false);
     }
 
-    /// A name in an expression, where it is one that the file defines.
+    /// A name in an expression.
     fn name(&mut self, name: &str, span: Span) {
-        if let Some(symbol) = self.locals.get(name).or_else(|| self.names.get(name)).copied() {
-            self.place(symbol, span, false);
+        match self.locals.get(name).or_else(|| self.names.get(name)).copied() {
+            Some(symbol) => self.place(symbol, span, false),
+            None => self.foreign(None, name, span),
         }
     }
 
@@ -250,6 +334,12 @@ impl Walk<'_> {
                 if let ExprKind::At(_, n, None) = kind {
                     self.name(&n.text, n.span);
                 }
+                if let ExprKind::Dot(base, Member::Name(n)) = kind
+                    && let ExprKind::Name(alias, _) = &*base.kind
+                    && self.is_import(alias)
+                {
+                    self.foreign(Some(alias.as_str()), &n.text, n.span);
+                }
                 kind.parts().for_each(|p| self.expr(p));
             }
         }
@@ -270,9 +360,18 @@ impl Walk<'_> {
     fn tokens(&mut self, part: Span) {
         let tokens = lex_part(SourceId(0), &self.source.text, part).tokens;
         for (i, t) in tokens.iter().enumerate() {
-            let member = i > 0 && matches!(tokens[i - 1].kind, Kind::Punct(Punct::Dot | Punct::At | Punct::Colon));
-            if let (false, Kind::Name(n) | Kind::Quoted(n)) = (member, &t.kind) {
-                self.name(n, t.span);
+            let (Kind::Name(n) | Kind::Quoted(n)) = &t.kind else {
+                continue;
+            };
+            let before = |back: usize| i.checked_sub(back).map(|i| &tokens[i].kind);
+            match (before(2), before(1)) {
+                (Some(Kind::Name(alias) | Kind::Quoted(alias)), Some(Kind::Punct(Punct::Dot)))
+                    if self.is_import(alias) =>
+                {
+                    self.foreign(Some(alias), n, t.span);
+                }
+                (_, Some(Kind::Punct(Punct::Dot | Punct::Colon))) => {}
+                _ => self.name(n, t.span),
             }
         }
     }
@@ -303,6 +402,32 @@ mod tests {
                 .collect()
         };
         (0..symbols.symbols.len()).map(|i| of(i).join(" ")).collect()
+    }
+
+    #[test]
+    fn names_of_imported_files_are_told_from_words() {
+        let text = "import \"a.rules\" as a\n\
+                    import \"b.rules\"\n\
+                    override param q = 5%\n\
+                    override R disable\n\
+                    when a.tail.p99@busy > q and (a.x) => S { message \"{a.tail.p50} {q}\" }";
+        let source = SourceFile::new("t", text);
+        let (file, problems) = parse(SourceId(0), &source, &lex(SourceId(0), text));
+        assert!(problems.is_empty(), "{problems:?}");
+        let symbols = Symbols::of(&file, &source);
+        let foreign: Vec<String> = symbols
+            .foreign
+            .iter()
+            .map(|f| format!("{}:{}", f.alias.as_deref().unwrap_or(""), f.name))
+            .collect();
+        assert_eq!(foreign, [":q", "a:tail", ":busy", ":q", "a:x", "a:tail", ":q"]);
+        let imports: Vec<_> = symbols
+            .imports
+            .iter()
+            .map(|i| (&*i.path.value, i.alias.as_deref()))
+            .collect();
+        assert_eq!(imports, [("a.rules", Some("a")), ("b.rules", None)]);
+        assert_eq!(shown(text), ["[20 a] 85 a 110 a 132 a", "[118 S]", "70 R"]);
     }
 
     #[test]

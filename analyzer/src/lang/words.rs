@@ -386,7 +386,9 @@ pub fn starts() -> [Vec<Word>; 3] {
 
 /// Words inside conditions.
 pub fn connectives() -> Vec<Word> {
-    let all = ["and", "or", "not", "unless", "within", "over", "in", "per"];
+    let all = [
+        "and", "or", "not", "unless", "within", "then", "without", "during", "lasting", "over", "in", "per", "across",
+    ];
     all.map(|w| Word::new(w, WordKind::Keyword, keyword(w))).into()
 }
 
@@ -394,6 +396,12 @@ pub fn connectives() -> Vec<Word> {
 pub fn outcomes() -> Vec<Word> {
     let all = ["fires", "quiet", "unknown", "skipped"];
     all.map(|w| Word::new(w, WordKind::Keyword, keyword(w))).into()
+}
+
+/// A word of the language with what it does.
+pub fn described(word: &str) -> Option<Word> {
+    let about = keyword(word);
+    (!about.is_empty()).then(|| Word::new(word, WordKind::Keyword, about))
 }
 
 /// What a word of the language does, in one sentence; empty for one that is none.
@@ -404,12 +412,22 @@ pub fn keyword(word: &str) -> &'static str {
         "param" => "a value that --set can change: param NAME: TYPE = VALUE range LOW..HIGH",
         "set" => "a named set of values, for `in`",
         "test" => "a small trace and what the rule must say about it",
+        "segment" => "a named part of the trace: segment NAME = CONDITION, used as @NAME",
+        "import" => "brings in another file: import \"file.rules\" as NAME, or import \"std/…\"",
+        "as" => "what the names of an imported file go by: NAME.name",
+        "override" => "changes a rule or a parameter of an imported file",
+        "disable" => "leaves the imported rule out",
+        "range" => "the smallest and the largest value that the parameter may have",
+        "for" => "the rule that the test is about",
         "edition" => "which edition of the language the file is written in",
         "severity" => "how harmful it is: the first level whose condition holds",
         "impact" => "how much time was lost",
         "message" => "what is said about a diagnosis; {…} shows a value",
         "fix" => "what to do about it",
-        "except" => "a known exception, with its reason",
+        "except" => "a known exception, with its reason: except REASON when CONDITION until DATE",
+        "until" => "the last day of the exception: it counts for traces that end by then",
+        "if" => "only where this holds",
+        "else" => "what counts where nothing before it does",
         "id" => "a stable name for machines",
         "title" => "one line about the problem",
         "about" => "what the rule finds, why it matters, how it decides",
@@ -424,12 +442,22 @@ pub fn keyword(word: &str) -> &'static str {
         "not" => "does not hold",
         "unless" => "holds, and the guard behind it does not",
         "within" => "one witness of each, no further apart than this",
+        "then" => "the witness behind it starts after the one before it does",
+        "without" => "no witness of the second near one of the first: A without B within 5s",
+        "during" => "inside a witness of the second",
+        "lasting" => "merged witnesses span at least this long",
+        "before" => "the witness is there before, not after: within 5s before; @before(x): until x begins",
+        "after" => "the witness is there after, not before: within 5s after; @after(x): from the end of x",
+        "across" => "peers differ in these keys, for peer_median and its like",
         "over" => "in every window of this length",
         "in" => "is one of a set",
         "per" => "what diagnoses are grouped by",
         "span" => "how long the trace of the test is",
         "at" => "an event that starts at this time",
-        "every" => "an event that is repeated",
+        "every" => "an event that is repeated; behind `over`: the step of the windows",
+        "from" => "when the repetition starts",
+        "to" => "when the repetition ends",
+        "trace" => "a stored trace instead of events",
         "expect" => "what the rule must say",
         "fires" => "there are diagnoses, or exactly that many",
         "quiet" => "all it needs was seen, and it is not so",
@@ -441,7 +469,18 @@ pub fn keyword(word: &str) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use super::super::parser::RESERVED_WORDS;
     use super::*;
+
+    #[test]
+    fn every_word_of_the_grammar_is_explained() {
+        let words = [RESERVED_WORDS, ITEM_WORDS, CLAUSE_WORDS, TEST_WORDS].concat();
+        for word in words.into_iter().chain([
+            "as", "disable", "until", "range", "before", "after", "for", "from", "to",
+        ]) {
+            assert!(described(word).is_some(), "{word}");
+        }
+    }
 
     #[test]
     fn the_words_are_those_of_the_checker() {

@@ -200,15 +200,31 @@ fn problems_come_with_their_places_and_changes_that_mend_them() {
     assert!(clause["message"].as_str().unwrap().contains("did you mean `severity`?"));
 
     let everything = json!({"start": {"line": 0, "character": 0}, "end": {"line": 9, "character": 0}});
-    let params = json!({"textDocument": {"uri": URI}, "range": everything, "context": {"diagnostics": []}});
+    let params = json!({"textDocument": {"uri": URI}, "range": everything.clone(), "context": {"diagnostics": []}});
     let actions = editor.ask("textDocument/codeAction", params);
+    let (fixes, all): (Vec<&Value>, Vec<&Value>) = actions
+        .as_array()
+        .unwrap()
+        .iter()
+        .partition(|a| a["kind"] == "quickfix");
     let mut mended = text.to_owned();
-    for action in actions.as_array().unwrap().iter().rev() {
+    for action in fixes.into_iter().rev() {
         mended = applied(&mended, &action["edit"]["documentChanges"][0]["edits"]);
     }
     assert!(
         mended.contains("cuda.launch.p99") && mended.contains("severity high"),
         "{mended}"
+    );
+    // All at once are the same changes, and come alone where only they are asked for.
+    let [all] = all.as_slice() else { panic!("{actions}") };
+    assert_eq!(all["title"], "Make all 2 changes that are certain");
+    assert_eq!(applied(text, &all["edit"]["documentChanges"][0]["edits"]), mended);
+    let at_save =
+        json!({"textDocument": {"uri": URI}, "range": everything, "context": {"diagnostics": [], "only": ["source"]}});
+    let only = editor.ask("textDocument/codeAction", at_save);
+    assert_eq!(
+        (only.as_array().unwrap().len(), &only[0]["kind"]),
+        (1, &json!("source.fixAll"))
     );
 
     editor.tell(
@@ -216,7 +232,14 @@ fn problems_come_with_their_places_and_changes_that_mend_them() {
         json!({"textDocument": {"uri": URI, "version": 2}, "contentChanges": [{"text": mended}]}),
     );
     let told = editor.told("textDocument/publishDiagnostics");
-    assert_eq!((&told["version"], &told["diagnostics"]), (&json!(2), &json!([])));
+    // What is left is what `ingero rules check` warns of.
+    let left: Vec<&str> = told["diagnostics"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|d| d["code"].as_str().unwrap())
+        .collect();
+    assert_eq!((&told["version"], left), (&json!(2), vec!["W0011"]));
     editor.tell("textDocument/didClose", json!({"textDocument": {"uri": URI}}));
     assert_eq!(editor.told("textDocument/publishDiagnostics")["diagnostics"], json!([]));
     assert_eq!(editor.leave(), 0);
@@ -381,6 +404,160 @@ fn rules_in_the_same_folder_are_found_on_disk() {
     let params = json!({"textDocument": {"uri": uri("mine.rules")}, "position": {"line": 0, "character": 35}});
     let found = editor.ask("textDocument/definition", params);
     assert_eq!(found[0]["uri"], uri("other.rules"));
+}
+
+const COMMON: &str = "let tail = cuda.launch[duration > 3*p50]
+param most: Ratio = 5%
+set few = {1, 2}
+segment load = io.read[bytes > 1MiB]
+when mem.oom => SHARED
+";
+
+const USER: &str = "import \"common.rules\" as c
+import \"common.rules\"
+import \"std/cuda\" as std
+override param most = 6%
+override SHARED { severity low }
+when c.tail.p99@load > 5*p50 and cuda[pid in few].count > 1 and share(cuda[duration > 1s]) > most
+  per pid => A { message \"{c.tail.count} {std.tail_share}\" explains [SHARED] }
+";
+
+#[test]
+fn names_are_followed_into_imported_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().canonicalize().unwrap();
+    std::fs::write(folder.join("common.rules"), COMMON).unwrap();
+    let [uri, common] = ["user.rules", "common.rules"].map(|name| format!("file://{}", folder.join(name).display()));
+    let mut editor = Editor::with("");
+    editor.told("textDocument/publishDiagnostics");
+    editor.open(&uri, USER);
+    let told = editor.told("textDocument/publishDiagnostics");
+    let codes: Vec<&str> = told["diagnostics"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|d| d["code"].as_str().unwrap())
+        .collect();
+    assert_eq!(codes, ["W0011"], "{told}");
+
+    let mut ask = |method: &str, before: &str, more: Value| {
+        let mut params =
+            json!({"textDocument": {"uri": uri}, "position": place(&USER.replacen(before, &format!("{before}|"), 1))});
+        for (key, value) in more.as_object().unwrap() {
+            params[key] = value.clone();
+        }
+        editor.answer(method, params)
+    };
+    for (before, line) in [
+        ("c.ta", 0),
+        ("> mo", 1),
+        ("param mo", 1),
+        ("in fe", 2),
+        ("@lo", 3),
+        ("explains [SHA", 4),
+        ("override SHA", 4),
+        ("{c.ta", 0),
+        ("import \"com", 0),
+    ] {
+        let found = ask("textDocument/definition", before, json!({}))["result"].clone();
+        assert_eq!(
+            (&found[0]["uri"], &found[0]["range"]["start"]["line"]),
+            (&json!(common), &json!(line)),
+            "{before}: {found}"
+        );
+    }
+    let here = ask("textDocument/definition", "when c", json!({}))["result"].clone();
+    assert_eq!(
+        (&here[0]["uri"], &here[0]["range"]["start"]["line"]),
+        (&json!(uri), &json!(0))
+    );
+
+    for (before, says) in [
+        ("c.ta", "let tail = cuda.launch[duration > 3*p50]"),
+        ("@lo", "segment load = io.read"),
+        ("{std.tail", "param tail_share: Ratio = 50%"),
+        ("import \"com", "names: tail, most, few, load"),
+        ("import \"std", "CUDA_ERROR_BURST"),
+        ("\nwhe", "begins a rule"),
+        ("overr", "changes a rule or a parameter of an imported file"),
+    ] {
+        let found = ask("textDocument/hover", before, json!({}))["result"].clone();
+        let text = found["contents"]["value"].as_str().unwrap_or("");
+        assert!(text.contains(says), "{before}: {text}");
+    }
+
+    for (before, old, new, n) in [
+        ("c.ta", "tail", "remainder", 3),
+        ("> mo", "most", "limit", 3),
+        ("@lo", "load", "reads", 2),
+        ("when c", "c", "lib", 3),
+    ] {
+        let edit = ask("textDocument/rename", before, json!({"newName": new}))["result"].clone();
+        let mut changed = 0;
+        for document in edit["documentChanges"].as_array().unwrap() {
+            let text = if document["textDocument"]["uri"] == common {
+                COMMON
+            } else {
+                USER
+            };
+            let renamed = applied(text, &document["edits"]);
+            changed += document["edits"].as_array().unwrap().len();
+            assert!(renamed != text && renamed.contains(new), "{old}: {renamed}");
+        }
+        assert_eq!(changed, n, "{before}: {edit}");
+    }
+    let refused = ask("textDocument/rename", "{std.tail", json!({"newName": "x"}));
+    assert!(
+        refused["error"]["message"]
+            .as_str()
+            .unwrap()
+            .contains("part of the program"),
+        "{refused}"
+    );
+    assert_eq!(
+        ask("textDocument/prepareRename", "when cu", json!({}))["result"],
+        Value::Null
+    );
+
+    for (marked, has, not) in [
+        ("when c.|", "tail", "few"),
+        ("when |", "most", "SHARED"),
+        ("when cuda[pid in |", "few", "tail"),
+        ("when cuda.p99@|", "load", "tail"),
+        ("override |", "SHARED", "most"),
+        ("override param |", "most", "SHARED"),
+        ("import \"|", "common.rules", "user.rules"),
+        ("import \"st|", "std/host", "when"),
+        ("when mem.oom and |", "without", "severity"),
+        ("when mem.oom per pid across |", "tid", "cuda"),
+        ("when mem.oom => A { explains [|", "SHARED", "cuda"),
+    ] {
+        let text = format!("{USER}{}", marked.replace('|', ""));
+        let change = json!({"textDocument": {"uri": uri, "version": 2}, "contentChanges": [{"text": text}]});
+        editor.tell("textDocument/didChange", change);
+        let at = place(&format!("{USER}{marked}"));
+        let list = editor.ask(
+            "textDocument/completion",
+            json!({"textDocument": {"uri": uri}, "position": at}),
+        );
+        let names = labels(&list);
+        assert!(names.contains(&has) && !names.contains(&not), "{marked}: {names:?}");
+    }
+
+    // The imported file changes on disk: whoever imports it is checked again.
+    let change = json!({"textDocument": {"uri": uri, "version": 3}, "contentChanges": [{"text": USER}]});
+    editor.tell("textDocument/didChange", change);
+    std::fs::write(folder.join("common.rules"), COMMON.replace("let tail", "let rest")).unwrap();
+    editor.tell("textDocument/didSave", json!({"textDocument": {"uri": common}}));
+    let mut found = false;
+    for _ in 0..16 {
+        let told = editor.told("textDocument/publishDiagnostics");
+        found |= told["uri"] == uri && told.to_string().contains("tail");
+        if found {
+            break;
+        }
+    }
+    assert!(found);
 }
 
 #[test]

@@ -1,49 +1,96 @@
 //! What could be written at a place: read off the tokens before it, since a text that is being written
 //! rarely has a tree.
 
-use lsp_types::{CompletionItem, CompletionItemKind, CompletionTextEdit, Documentation, Range, TextEdit};
+use lsp_types::{CompletionItem, CompletionItemKind, CompletionTextEdit, Documentation, Range, TextEdit, Uri};
 
 use super::document::{Analysis, Text};
-use crate::lang::symbols::SymbolKind;
+use super::links;
+use crate::lang::symbols::{SymbolKind, Symbols};
 use crate::lang::token::{Kind, Punct, Token, lex};
 use crate::lang::words::{self, Word, WordKind};
 use crate::source::{SourceId, Span};
 use crate::trace::catalogue::{Field, Source};
 
 /// Everything that fits at a byte of a text.
-pub(super) fn at(doc: &Analysis, byte: u32) -> Vec<CompletionItem> {
+pub(super) fn at(doc: &Analysis, uri: &Uri, byte: u32) -> Vec<CompletionItem> {
     let before = Before::new(&doc.text, byte);
     let place = before.place();
     let mut words = place.words();
+    let whose = |alias: Option<&str>, kinds: &[SymbolKind]| imported(doc, alias, kinds);
     let names = |kinds: &[SymbolKind]| -> Vec<Word> {
-        let of_kind = doc.symbols.symbols.iter().filter(|s| kinds.contains(&s.kind));
-        let mut list: Vec<Word> = of_kind
-            .map(|s| Word {
-                name: s.name.clone(),
-                kind: if s.kind == SymbolKind::Rule {
-                    WordKind::Key
-                } else {
-                    WordKind::Value
-                },
-                unit: "",
-                polarity: None,
-                about: s.item.map_or(String::new(), |i| first_line(doc.text.slice(i))),
-            })
-            .collect();
-        list.sort_by(|a, b| a.name.cmp(&b.name));
-        list.dedup_by(|a, b| a.name == b.name);
-        list
+        let mut all = of_kind(&doc.symbols, &doc.text, kinds);
+        all.extend(whose(None, kinds));
+        unique(all)
     };
-    match place {
+    match &place {
         Place::Rules => words.extend(names(&[SymbolKind::Rule])),
-        Place::Expression | Place::Filter(_) => {
-            words.splice(0..0, names(&[SymbolKind::Let, SymbolKind::Param]));
+        Place::Overridden => {
+            // What a file may change of others.
+            let files = doc.imports.iter();
+            let rules = files.flat_map(|i| of_kind(&i.symbols, &i.text, &[SymbolKind::Rule]));
+            words.extend(unique(rules.collect()));
+            words.extend(words::described("param"));
         }
+        Place::OverriddenParam => {
+            let files = doc.imports.iter();
+            let params = files.flat_map(|i| of_kind(&i.symbols, &i.text, &[SymbolKind::Param]));
+            words.extend(unique(params.collect()));
+        }
+        Place::Expression | Place::Filter(_) => {
+            words.splice(0..0, names(&[SymbolKind::Let, SymbolKind::Param, SymbolKind::Import]));
+        }
+        Place::Member(None, false) => {
+            let own = whose(Some(before.subject()), &[SymbolKind::Let, SymbolKind::Param]);
+            if !own.is_empty() {
+                words = own;
+            }
+        }
+        Place::Segment => words.extend(names(&[SymbolKind::Segment])),
         Place::Sets => words.extend(names(&[SymbolKind::Set])),
+        Place::Imports => words.extend(links::importable(uri).into_iter().map(|name| Word {
+            name,
+            kind: WordKind::Value,
+            unit: "",
+            polarity: None,
+            about: String::new(),
+        })),
         _ => {}
     }
     let range = doc.text.range(before.prefix);
     words.into_iter().enumerate().map(|(i, w)| item(w, i, range)).collect()
+}
+
+/// Names that a file defines, by name.
+fn of_kind(symbols: &Symbols, text: &Text, kinds: &[SymbolKind]) -> Vec<Word> {
+    let all = symbols.symbols.iter().filter(|s| kinds.contains(&s.kind));
+    all.map(|s| Word {
+        name: s.name.clone(),
+        kind: match s.kind {
+            SymbolKind::Rule => WordKind::Key,
+            SymbolKind::Import => WordKind::Source,
+            _ => WordKind::Value,
+        },
+        unit: "",
+        polarity: None,
+        about: s.item.map_or(String::new(), |i| first_line(text.slice(i))),
+    })
+    .collect()
+}
+
+/// Names that the files imported under a name offer.
+fn imported(doc: &Analysis, alias: Option<&str>, kinds: &[SymbolKind]) -> Vec<Word> {
+    let files = doc.imports.iter().filter(|i| i.alias.as_deref() == alias);
+    let offered = files.flat_map(|i| {
+        let named = of_kind(&i.symbols, &i.text, kinds).into_iter();
+        named.filter(|w| i.symbols.offered(&w.name).is_some() || i.symbols.rule(&w.name).is_some())
+    });
+    unique(offered.collect())
+}
+
+fn unique(mut list: Vec<Word>) -> Vec<Word> {
+    list.sort_by(|a, b| a.name.cmp(&b.name));
+    list.dedup_by(|a, b| a.name == b.name);
+    list
 }
 
 fn first_line(text: &str) -> String {
@@ -86,6 +133,12 @@ enum Place {
     Types,
     Levels,
     Rules,
+    /// Behind `override`.
+    Overridden,
+    /// Behind `override param`.
+    OverriddenParam,
+    /// In the text behind `import`.
+    Imports,
     Sets,
     Outcomes,
     Item,
@@ -123,7 +176,9 @@ impl Place {
                 words::connectives(),
             ]
             .concat(),
-            Self::Rules | Self::Sets | Self::Nothing => Vec::new(),
+            Self::Rules | Self::Overridden | Self::OverriddenParam | Self::Imports | Self::Sets | Self::Nothing => {
+                Vec::new()
+            }
         }
     }
 }
@@ -137,6 +192,8 @@ struct Before {
     fresh: bool,
     /// Whether it is in a comment or a text, where anything may be written.
     free: bool,
+    /// Whether it is in the path of an import.
+    path: bool,
 }
 
 impl Before {
@@ -148,8 +205,22 @@ impl Before {
         tokens.pop();
         let mut prefix = Span { start: byte, end: byte };
         let unquoted = line.matches('"').count().is_multiple_of(2);
+        if let (Some(start), false, false) = (path_at(line), commented, unquoted) {
+            let written = u32::try_from(line.len() - start).unwrap_or(0);
+            return Self {
+                tokens: Vec::new(),
+                prefix: Span {
+                    start: byte.saturating_sub(written),
+                    end: byte,
+                },
+                fresh: false,
+                free: false,
+                path: true,
+            };
+        }
         if commented || !unquoted && !in_placeholder(line) {
             return Self {
+                path: false,
                 tokens: Vec::new(),
                 prefix,
                 fresh: false,
@@ -184,7 +255,13 @@ impl Before {
             prefix,
             fresh,
             free: false,
+            path: false,
         }
+    }
+
+    /// The name before the dot.
+    fn subject(&self) -> &str {
+        self.name(2)
     }
 
     fn kind(&self, back: usize) -> Option<&Kind> {
@@ -269,6 +346,9 @@ impl Before {
         if self.free {
             return Place::Nothing;
         }
+        if self.path {
+            return Place::Imports;
+        }
         match self.punct(1) {
             Some(Punct::Dot) => {
                 let (source, members) = self.path(2);
@@ -280,20 +360,22 @@ impl Before {
             _ => {}
         }
         match self.name(1) {
-            "per" => return Place::Keys,
+            "per" | "across" => return Place::Keys,
+            "param" if self.name(2) == "override" => return Place::OverriddenParam,
+            "override" => return Place::Overridden,
             "severity" | "else" => return Place::Levels,
             "explains" => return Place::Rules,
             "in" => return Place::Sets,
             "expect" => return Place::Outcomes,
             "for" if matches!(self.kind(2), Some(Kind::Str(_))) => return Place::Rules,
-            "let" | "param" | "set" => return Place::Nothing,
+            "let" | "param" | "set" | "segment" | "as" => return Place::Nothing,
             _ => {}
         }
         let Some(open) = self.open() else {
             return if self.fresh { Place::Item } else { Place::Expression };
         };
         match (self.punct(open), self.name(open + 1)) {
-            (Some(Punct::LParen), "per") => Place::Keys,
+            (Some(Punct::LParen), "per" | "across") => Place::Keys,
             (Some(Punct::LBracket), "explains") => Place::Rules,
             (Some(Punct::LBracket), _) => {
                 let compared = matches!(self.punct(1), Some(Punct::Eq | Punct::Ne));
@@ -336,6 +418,12 @@ impl Before {
             _ => Place::Nothing,
         }
     }
+}
+
+/// Where the path begins in a line that imports a file.
+fn path_at(line: &str) -> Option<usize> {
+    let (head, path) = line.rsplit_once('"')?;
+    (head.trim() == "import").then(|| line.len() - path.len())
 }
 
 /// Whether a comment has begun on the line.

@@ -9,12 +9,15 @@ use crate::lang::explain;
 use crate::lang::symbols::SymbolKind;
 use crate::lang::token::{Kind, Punct};
 use crate::lang::words::{self, Word};
-use crate::source::Span;
+use crate::source::{SourceId, Span};
 use crate::trace::catalogue::Source;
 
 /// What there is to say about a byte of a text.
 pub(super) fn hover(doc: &Analysis, byte: u32) -> Option<Hover> {
-    let (text, span) = symbol(doc, byte).or_else(|| word(doc, byte))?;
+    let (text, span) = symbol(doc, byte)
+        .or_else(|| import(doc, byte))
+        .or_else(|| foreign(doc, byte))
+        .or_else(|| word(doc, byte))?;
     Some(Hover {
         contents: HoverContents::Markup(MarkupContent {
             kind: MarkupKind::Markdown,
@@ -37,6 +40,32 @@ fn symbol(doc: &Analysis, byte: u32) -> Option<(String, Span)> {
         _ => fenced("ingero-rules", doc.text.slice(symbol.item?)),
     };
     Some((text, place.span))
+}
+
+/// What an imported file defines.
+fn import(doc: &Analysis, byte: u32) -> Option<(String, Span)> {
+    let import = doc.import_at(byte)?;
+    let of = |rules: bool| {
+        let all = import.symbols.symbols.iter().filter(|s| s.item.is_some() && !s.local);
+        let these = all.filter(|s| (s.kind == SymbolKind::Rule) == rules && s.kind != SymbolKind::Import);
+        let names: Vec<&str> = these.map(|s| s.name.as_str()).collect();
+        if names.is_empty() {
+            "none".to_owned()
+        } else {
+            names.join(", ")
+        }
+    };
+    let text = format!("`{}`\n\nrules: {}\n\nnames: {}", import.file, of(true), of(false));
+    Some((text, import.at))
+}
+
+/// The definition in an imported file.
+fn foreign(doc: &Analysis, byte: u32) -> Option<(String, Span)> {
+    let name = doc.symbols.foreign_at(byte)?;
+    let (file, symbol) = doc.home(name)?;
+    let item = file.text.slice(file.symbols.symbols[symbol].item?);
+    let text = format!("{}\n\nfrom `{}`", fenced("ingero-rules", item), file.file);
+    Some((text, name.span))
 }
 
 fn fenced(language: &str, text: &str) -> String {
@@ -70,7 +99,7 @@ fn word(doc: &Analysis, byte: u32) -> Option<(String, Span)> {
                 .then(|| find(words::functions(), n))
                 .flatten()
                 .or_else(|| find(words::sources(), n))
-                .or_else(|| keyword(n))
+                .or_else(|| words::described(n))
                 .or_else(|| find(fields, n))
                 .or_else(|| find(words::levels(), n))
         }
@@ -93,22 +122,9 @@ fn find(words: Vec<Word>, name: &str) -> Option<Word> {
     words.into_iter().find(|w| w.name == name)
 }
 
-fn keyword(name: &str) -> Option<Word> {
-    let about = words::keyword(name);
-    let all = words::starts()
-        .concat()
-        .into_iter()
-        .chain(words::connectives())
-        .chain(words::outcomes());
-    if about.is_empty() {
-        return None;
-    }
-    all.into_iter().find(|w| w.name == name)
-}
-
 /// Bare statistics of all rules with what they are read as.
 fn inherited(doc: &Analysis) -> impl Iterator<Item = (Span, &str)> {
-    let rules = doc.compiled.program.rules.iter();
+    let rules = doc.compiled.program.rules.iter().filter(|r| r.file == SourceId(0));
     rules.flat_map(|r| r.inherited.iter().map(|(at, text)| (*at, text.as_str())))
 }
 

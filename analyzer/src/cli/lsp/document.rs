@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use lsp_types::{Position, Range};
+use lsp_types::{Position, Range, Uri};
 
+use super::links::{Imported, source_of};
+use crate::lang::diagnostic::Diagnostic;
 use crate::lang::parser::parse;
 use crate::lang::symbols::Symbols;
 use crate::lang::token::{Lexed, lex};
-use crate::lang::{Compiled, compile};
+use crate::lang::{Compiled, check};
 use crate::source::{SourceFile, SourceId, Span};
 
 /// A text with its lines. Positions of the protocol are lines and UTF-16 units, both from 0.
@@ -75,19 +77,28 @@ pub(super) struct Analysis {
     pub(super) lexed: Lexed,
     pub(super) symbols: Symbols,
     pub(super) compiled: Compiled,
+    pub(super) imports: Vec<Imported>,
 }
 
 impl Analysis {
     /// Checks a text, as `ingero rules check` does with a file of its own.
-    pub(super) fn new(name: &str, text: Text) -> Self {
-        let source = SourceFile::new(name, Arc::clone(&text.text));
+    pub(super) fn new(uri: &Uri, text: Text) -> Self {
+        let source = source_of(uri, &text);
         let lexed = lex(SourceId(0), &source.text);
+        let symbols = named(&source, &lexed);
+        let compiled = check(std::slice::from_ref(&source), &[], None);
         Self {
-            symbols: named(&source, &lexed),
-            compiled: compile(std::slice::from_ref(&source), &[]),
+            imports: Imported::all(&source, &symbols.imports, &compiled.program.files),
+            symbols,
+            compiled,
             text,
             lexed,
         }
+    }
+
+    /// What is wrong with the text itself; what is wrong with a file that it imports is shown there.
+    pub(super) fn problems(&self) -> impl Iterator<Item = &Diagnostic> {
+        self.compiled.diagnostics.iter().filter(|d| d.file == SourceId(0))
     }
 }
 

@@ -6,6 +6,7 @@
 mod complete;
 mod describe;
 mod document;
+mod links;
 mod server;
 mod wire;
 

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::{fs, str};
 
 use lsp_server::{ErrorCode, Message, Notification, Request, RequestId, Response};
 use lsp_types::notification::{self as note, Notification as _};
@@ -19,20 +18,18 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::super::sources;
 use super::document::{Analysis, Text};
-use super::{complete, describe, document};
+use super::{complete, describe, document, links};
 use crate::lang::diagnostic::Diagnostic;
+use crate::lang::fix;
 use crate::lang::fmt::format;
 use crate::lang::limits;
-use crate::lang::symbols::SymbolKind as Named;
+use crate::lang::symbols::{Occurrence, SymbolKind as Named, Symbols};
 use crate::lang::token::{Kind, lex};
 use crate::source::{SourceFile, SourceId, Span};
 
 /// Texts that may be open at a time.
 const DOCUMENTS: usize = 256;
-/// Files beside a text in which rules are looked up.
-const NEIGHBOURS: usize = 64;
 
 /// Why a request has no answer.
 type Refused = (ErrorCode, String);
@@ -150,9 +147,10 @@ impl Server {
         match r.method.as_str() {
             ask::Completion::METHOD => {
                 let p = params::<ask::Completion>(r)?.text_document_position;
-                let doc = self.analysed(&p.text_document.uri)?;
+                let uri = &p.text_document.uri;
+                let doc = self.analysed(uri)?;
                 let byte = doc.text.byte(p.position);
-                Ok(value(&CompletionResponse::Array(complete::at(doc, byte))))
+                Ok(value(&CompletionResponse::Array(complete::at(doc, uri, byte))))
             }
             ask::HoverRequest::METHOD => {
                 let (doc, byte) = self.place(&params::<ask::HoverRequest>(r)?.text_document_position_params)?;
@@ -171,11 +169,10 @@ impl Server {
             }
             ask::PrepareRenameRequest::METHOD => {
                 let (doc, byte) = self.place(&params::<ask::PrepareRenameRequest>(r)?)?;
-                let found = doc
-                    .symbols
-                    .at(byte)
-                    .map(|p| PrepareRenameResponse::Range(doc.text.range(p.span)));
-                Ok(value(&found))
+                let own = doc.symbols.at(byte).map(|p| p.span);
+                let foreign = || doc.symbols.foreign_at(byte).filter(|f| doc.home(f).is_some());
+                let found = own.or_else(|| foreign().map(|f| f.span));
+                Ok(value(&found.map(|s| PrepareRenameResponse::Range(doc.text.range(s)))))
             }
             ask::Rename::METHOD => {
                 let p = params::<ask::Rename>(r)?;
@@ -200,7 +197,7 @@ impl Server {
                 let p = params::<ask::CodeActionRequest>(r)?;
                 let uri = p.text_document.uri;
                 let doc = self.analysed(&uri)?;
-                Ok(value(&actions(doc, &uri, p.range)))
+                Ok(value(&actions(doc, &uri, p.range, p.context.only.as_deref())))
             }
             ask::InlayHintRequest::METHOD => {
                 let p = params::<ask::InlayHintRequest>(r)?;
@@ -234,6 +231,11 @@ impl Server {
                 if let Some(change) = p.content_changes.into_iter().next_back() {
                     self.store(uri, p.text_document.version, change.text);
                 }
+            }
+            note::DidSaveTextDocument::METHOD => {
+                // Whoever imports it sees something else now.
+                self.last = None;
+                self.documents.values_mut().for_each(|(_, d)| d.changed = true);
             }
             note::DidCloseTextDocument::METHOD => {
                 let uri = read::<note::DidCloseTextDocument>(n)?.text_document.uri;
@@ -269,7 +271,7 @@ impl Server {
         let known = matches!(&self.last, Some((of, v, a)) if of == uri.as_str() && *v == version
             && std::sync::Arc::ptr_eq(&a.text.text, &document.text.text));
         if !known {
-            let made = Analysis::new(uri.as_str(), document.text.clone());
+            let made = Analysis::new(uri, document.text.clone());
             self.last = Some((uri.as_str().to_owned(), version, made));
         }
         let found = self.last.as_ref().map(|(.., analysis)| analysis);
@@ -288,17 +290,27 @@ impl Server {
         document.changed = false;
         let (uri, version) = (uri.clone(), document.version);
         let Ok(doc) = self.analysed(&uri) else { return };
-        let all = doc.compiled.diagnostics.iter();
-        let found = all.map(|d| shown(d, doc, &uri)).collect();
+        let found = doc.problems().map(|d| shown(d, doc, &uri)).collect();
         self.notify::<note::PublishDiagnostics>(&PublishDiagnosticsParams::new(uri, found, Some(version)));
     }
 
-    /// Where the name at a place is defined; a rule also in another text.
+    /// Where the name at a place is defined, in this text or another.
     fn definition(&mut self, p: &TextDocumentPositionParams) -> Result<Option<Vec<Location>>, Refused> {
         let uri = &p.text_document.uri;
         let (doc, byte) = self.place(p)?;
+        if let Some(import) = doc.import_at(byte) {
+            let start = Range::default();
+            return Ok(Some(
+                import.uri().map(|uri| Location::new(uri, start)).into_iter().collect(),
+            ));
+        }
         let Some(place) = doc.symbols.at(byte) else {
-            return Ok(None);
+            let home = doc.symbols.foreign_at(byte).and_then(|f| doc.home(f));
+            return Ok(home.map(|(file, symbol)| {
+                let defined = file.symbols.places_of(symbol).filter(|p| p.defines);
+                let at = |p: &Occurrence| Some(Location::new(file.uri()?, file.text.range(p.span)));
+                defined.filter_map(at).collect()
+            }));
         };
         let here: Vec<Location> = doc
             .symbols
@@ -311,51 +323,71 @@ impl Server {
             return Ok(Some(here));
         }
         let name = symbol.name.clone();
-        let elsewhere = self.rule_elsewhere(uri, &name);
-        Ok(Some(
-            elsewhere.into_iter().filter(|(_, d)| *d).map(|(l, _)| l).collect(),
-        ))
+        let imported = doc.imports.iter().filter_map(|i| {
+            let found = i.symbols.places_of(i.symbols.rule(&name)?).find(|p| p.defines)?;
+            Some(Location::new(i.uri()?, i.text.range(found.span)))
+        });
+        let mut found: Vec<Location> = imported.collect();
+        if found.is_empty() {
+            let elsewhere = self.rule_elsewhere(uri, &name);
+            found.extend(elsewhere.into_iter().filter(|(_, d)| *d).map(|(l, _)| l));
+        }
+        Ok(Some(found))
     }
 
-    /// Every place of the name at a place, and whether it is the definition; of a rule, also in the
-    /// other texts that are open or stand in the same folder.
+    /// Every place of the name at a place, and whether it is the definition: in this text, in the file
+    /// that defines it, and in the other texts that are open or stand in the same folder.
     fn places(&mut self, p: &TextDocumentPositionParams) -> Result<Vec<(Location, bool)>, Refused> {
         let uri = &p.text_document.uri;
         let (doc, byte) = self.place(p)?;
-        let Some(place) = doc.symbols.at(byte) else {
-            return Ok(Vec::new());
+        let own = |uri: &Uri, text: &Text, symbols: &Symbols, symbol: usize| -> Vec<(Location, bool)> {
+            let all = symbols.places_of(symbol);
+            all.map(|p| (Location::new(uri.clone(), text.range(p.span)), p.defines))
+                .collect()
         };
-        let mut out: Vec<(Location, bool)> = doc
-            .symbols
-            .places_of(place.symbol)
-            .map(|p| (Location::new(uri.clone(), doc.text.range(p.span)), p.defines))
-            .collect();
+        let Some(place) = doc.symbols.at(byte) else {
+            let foreign = doc.symbols.foreign_at(byte);
+            let Some((name, (file, symbol))) = foreign.and_then(|f| Some((f.name.clone(), doc.home(f)?))) else {
+                return Ok(Vec::new());
+            };
+            let Some(home) = file.uri() else {
+                let why = format!("`{name}` is defined in {}, which is part of the program", file.file);
+                return Err((ErrorCode::InvalidParams, why));
+            };
+            let mut out = own(&home, &file.text, &file.symbols, symbol);
+            out.extend(self.users(&home, &name));
+            return Ok(out);
+        };
+        let mut out = own(uri, &doc.text, &doc.symbols, place.symbol);
         let symbol = &doc.symbols.symbols[place.symbol];
-        if symbol.kind == Named::Rule {
-            let name = symbol.name.clone();
+        let (name, kind) = (symbol.name.clone(), symbol.kind);
+        if kind == Named::Rule {
             out.extend(self.rule_elsewhere(uri, &name));
+        } else if kind != Named::Import && !symbol.local {
+            out.extend(self.users(uri, &name));
         }
         Ok(out)
     }
 
-    fn rule_elsewhere(&self, but: &Uri, name: &str) -> Vec<(Location, bool)> {
-        let mut texts: BTreeMap<String, (Uri, Text)> = self
-            .documents
-            .values()
-            .map(|(uri, d)| (uri.as_str().to_owned(), (uri.clone(), d.text.clone())))
-            .collect();
-        for path in neighbours(but) {
-            let small = fs::metadata(&path).is_ok_and(|m| m.len() <= limits::FILE_BYTES as u64);
-            if let (Some(uri), true) = (uri_of(&path), small)
-                && !texts.contains_key(uri.as_str())
-                && let Ok(text) = fs::read_to_string(&path)
-            {
-                texts.insert(uri.as_str().to_owned(), (uri, Text::new(text)));
-            }
-        }
-        texts.remove(but.as_str());
+    /// Places in other texts of what a file offers under a name.
+    fn users(&self, home: &Uri, name: &str) -> Vec<(Location, bool)> {
+        let Some(path) = links::path_of(home).and_then(|p| p.canonicalize().ok()) else {
+            return Vec::new();
+        };
         let mut out = Vec::new();
-        for (uri, text) in texts.into_values() {
+        for (uri, text) in self.others(home) {
+            let used = links::uses(&uri, &text, &path, name);
+            out.extend(
+                used.into_iter()
+                    .map(|s| (Location::new(uri.clone(), text.range(s)), false)),
+            );
+        }
+        out
+    }
+
+    fn rule_elsewhere(&self, but: &Uri, name: &str) -> Vec<(Location, bool)> {
+        let mut out = Vec::new();
+        for (uri, text) in self.others(but) {
             if !text.text.contains(name) {
                 continue;
             }
@@ -365,6 +397,24 @@ impl Server {
             out.extend(places.map(|p| (Location::new(uri.clone(), text.range(p.span)), p.defines)));
         }
         out
+    }
+
+    /// The other texts that are open, and the files in the folder of a text.
+    fn others(&self, but: &Uri) -> Vec<(Uri, Text)> {
+        let mut texts: BTreeMap<PathBuf, (Uri, Text)> = BTreeMap::new();
+        let key = |uri: &Uri| links::path_of(uri).unwrap_or_else(|| Path::new(uri.as_str()).to_owned());
+        for (uri, d) in self.documents.values() {
+            texts.insert(key(uri), (uri.clone(), d.text.clone()));
+        }
+        for path in links::neighbours(but) {
+            if !texts.contains_key(&path)
+                && let (Some(uri), Some(text)) = (links::uri_of(&path), links::text_of(&path))
+            {
+                texts.insert(path, (uri, text));
+            }
+        }
+        texts.remove(&key(but));
+        texts.into_values().collect()
     }
 
     fn rename(&mut self, p: &TextDocumentPositionParams, new: &str) -> Result<Value, Refused> {
@@ -442,7 +492,7 @@ fn capabilities() -> InitializeResult {
             document_formatting_provider: Some(OneOf::Left(true)),
             document_symbol_provider: Some(OneOf::Left(true)),
             code_action_provider: Some(CodeActionProviderCapability::Options(CodeActionOptions {
-                code_action_kinds: Some(vec![CodeActionKind::QUICKFIX]),
+                code_action_kinds: Some(vec![CodeActionKind::QUICKFIX, CodeActionKind::SOURCE_FIX_ALL]),
                 ..CodeActionOptions::default()
             })),
             inlay_hint_provider: Some(OneOf::Left(true)),
@@ -477,29 +527,51 @@ fn shown(d: &Diagnostic, doc: &Analysis, uri: &Uri) -> lsp_types::Diagnostic {
     }
 }
 
-/// The changes that problems in a range carry with them.
-fn actions(doc: &Analysis, uri: &Uri, range: Range) -> Vec<CodeActionOrCommand> {
+/// The changes that problems in a range carry with them, and all of the text at once; of the kinds that
+/// the editor wants.
+fn actions(doc: &Analysis, uri: &Uri, range: Range, only: Option<&[CodeActionKind]>) -> Vec<CodeActionOrCommand> {
     let (from, to) = (doc.text.byte(range.start), doc.text.byte(range.end));
     let touched = |s: Span| s.start <= to && from <= s.end;
+    let wanted = |kind: &CodeActionKind| {
+        // `source` stands for all that begin with it.
+        let covers =
+            |k: &CodeActionKind| kind.as_str() == k.as_str() || kind.as_str().starts_with(&format!("{}.", k.as_str()));
+        only.is_none_or(|only| only.iter().any(covers))
+    };
+    let action = |title, kind, diagnostics, new| CodeAction {
+        title,
+        kind: Some(kind),
+        diagnostics,
+        edit: Some(edit([(uri.clone(), vec![new])])),
+        ..CodeAction::default()
+    };
     let mut out = Vec::new();
-    for d in doc.compiled.diagnostics.iter().filter(|d| touched(d.primary.span)) {
-        let Some(change) = &d.edit else { continue };
+    for d in doc.problems().filter(|d| touched(d.primary.span)) {
+        let Some(change) = d.edit.as_ref().filter(|_| wanted(&CodeActionKind::QUICKFIX)) else {
+            continue;
+        };
         let title = match (doc.text.slice(change.span), change.replacement.as_str()) {
             (old, "") => format!("Remove `{old}`"),
             ("", new) => format!("Insert `{new}`"),
             (old, new) => format!("Replace `{old}` with `{new}`"),
         };
         let new = TextEdit::new(doc.text.range(change.span), change.replacement.clone());
-        out.push(CodeActionOrCommand::CodeAction(CodeAction {
-            title,
-            kind: Some(CodeActionKind::QUICKFIX),
-            diagnostics: Some(vec![shown(d, doc, uri)]),
-            edit: Some(edit([(uri.clone(), vec![new])])),
+        let about = Some(vec![shown(d, doc, uri)]);
+        out.push(CodeAction {
             is_preferred: Some(true),
-            ..CodeAction::default()
-        }));
+            ..action(title, CodeActionKind::QUICKFIX, about, new)
+        });
     }
-    out
+    let (mended, done) = fix::apply(&doc.text.text, doc.problems().filter_map(|d| d.edit.as_ref()));
+    if !done.is_empty() && wanted(&CodeActionKind::SOURCE_FIX_ALL) {
+        let title = match done.len() {
+            1 => "Make the change that is certain".to_owned(),
+            n => format!("Make all {n} changes that are certain"),
+        };
+        let new = TextEdit::new(doc.text.whole(), mended);
+        out.push(action(title, CodeActionKind::SOURCE_FIX_ALL, None, new));
+    }
+    out.into_iter().map(CodeActionOrCommand::CodeAction).collect()
 }
 
 /// The definitions of a text.
@@ -514,6 +586,7 @@ fn outline(doc: &Analysis) -> Vec<DocumentSymbol> {
                 Named::Param => SymbolKind::CONSTANT,
                 Named::Set => SymbolKind::ARRAY,
                 Named::Segment => SymbolKind::NAMESPACE,
+                Named::Import => SymbolKind::MODULE,
             };
             #[expect(deprecated, reason = "the struct has a field that is")]
             Some(DocumentSymbol {
@@ -528,56 +601,4 @@ fn outline(doc: &Analysis) -> Vec<DocumentSymbol> {
             })
         })
         .collect()
-}
-
-/// The files of rules in the folder of a text.
-fn neighbours(uri: &Uri) -> Vec<PathBuf> {
-    let dir = path_of(uri).and_then(|p| p.parent().map(Path::to_owned));
-    let mut paths = dir.and_then(|d| sources::in_folder(&d).ok()).unwrap_or_default();
-    paths.truncate(NEIGHBOURS);
-    paths
-}
-
-/// The path behind a `file:` address.
-fn path_of(uri: &Uri) -> Option<PathBuf> {
-    let rest = uri.as_str().strip_prefix("file://")?;
-    let mut bytes = Vec::new();
-    let mut chars = rest.bytes();
-    while let Some(b) = chars.next() {
-        if b == b'%' {
-            let hex = [chars.next()?, chars.next()?];
-            bytes.push(u8::from_str_radix(str::from_utf8(&hex).ok()?, 16).ok()?);
-        } else {
-            bytes.push(b);
-        }
-    }
-    Some(PathBuf::from(String::from_utf8(bytes).ok()?))
-}
-
-/// The `file:` address of a path.
-fn uri_of(path: &Path) -> Option<Uri> {
-    use std::fmt::Write as _;
-    let mut out = "file://".to_owned();
-    for b in path.to_str()?.bytes() {
-        if b.is_ascii_alphanumeric() || b"/-._~".contains(&b) {
-            out.push(char::from(b));
-        } else {
-            let _ = write!(out, "%{b:02X}");
-        }
-    }
-    out.parse().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn paths_become_addresses_and_back() {
-        for path in ["/a/b.rules", "/a b/ü%#.rules"] {
-            let uri = uri_of(Path::new(path)).unwrap();
-            assert_eq!(path_of(&uri).unwrap(), Path::new(path), "{}", uri.as_str());
-        }
-        assert_eq!(path_of(&"untitled:one".parse().unwrap()), None);
-    }
 }
