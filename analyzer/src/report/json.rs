@@ -373,6 +373,11 @@ pub fn diagnosis(d: &model::Diagnosis, analysis: &model::Analysis) -> JsonDiagno
     JsonDiagnosis::new(d, analysis)
 }
 
+/// Whom something concerns, as the report has it.
+pub fn key(key: &model::KeyValues) -> JsonKey {
+    JsonKey::from(key)
+}
+
 /// The JSON Schema of [`JsonReport`], indented, ending with a line feed.
 pub fn schema() -> String {
     let mut text = pretty(&schemars::schema_for!(JsonReport));

@@ -46,9 +46,9 @@ pub(super) struct McpArgs {
 }
 
 const HELP: &str = "\
-Tools: overview, diagnoses, diagnosis, per_process, timeline, rules_list,
-rule_explain, rule_check, rule_run, sql. Prompt: investigate. Resources: the
-rule packs and the report.
+Tools: overview, diagnoses, diagnosis, per_process, timeline, why_not,
+rules_list, rule_explain, rule_check, rule_run, sql. Prompt: investigate.
+Resources: the rule packs and the report.
 
 Texts out of a trace are marked as data, control characters in them are shown,
 and long ones are cut.

@@ -73,7 +73,7 @@ impl ServerHandler for Server {
     ) -> Result<CallToolResponse, ErrorData> {
         let state = Arc::clone(&self.state);
         let name = request.name.to_string();
-        let arguments = Value::Object(request.arguments.unwrap_or_default());
+        let arguments = request.arguments.unwrap_or_default();
         // Judging and querying take a while and must not hold up the connection.
         let called = tokio::task::spawn_blocking(move || state.call(&name, arguments))
             .await
@@ -126,8 +126,8 @@ impl ServerHandler for Server {
              2. Call `diagnoses`, and `diagnosis` for each that may matter. A cause is proven where its time lies \
              inside the symptom on the same thread; say what the evidence is, with its numbers and ranks.\n\
              3. Look at the moment itself with `timeline`, and check by `sql` what you are not sure of.\n\
-             4. If nothing fits, see in `rules_list` what could not be judged and why, and test an idea with \
-             `rule_check` and `rule_run`.\n\
+             4. If nothing fits, see in `rules_list` what could not be judged and why, ask `why_not` how near a rule \
+             came, and test an idea with `rule_check` and `rule_run`.\n\
              5. Answer: root cause, proof, how sure, what would refute it, what to do. Say `unknown` where the trace \
              cannot tell. Do not make up numbers.\n\n{NOTICE}",
             tame(symptom)
@@ -164,7 +164,7 @@ impl ServerHandler for Server {
     ) -> Result<ReadResourceResponse, ErrorData> {
         let uri = request.uri.as_str();
         let text = match uri {
-            REPORT => format!("> {NOTICE}\n\n{}", self.state.markdown()),
+            REPORT => self.state.markdown(),
             REPORT_JSON => self.state.json(),
             _ => match self.rule_files().find(|(known, _)| known == uri) {
                 Some((_, file)) => file.text.to_string(),

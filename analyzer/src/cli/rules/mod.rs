@@ -92,7 +92,7 @@ fn served(rules: &Rules) -> Outcome {
 }
 
 /// The program with one rule and without tests.
-fn program_of(program: &Program, rule: &Rule) -> Program {
+pub(super) fn program_of(program: &Program, rule: &Rule) -> Program {
     Program {
         rules: vec![rule.clone()],
         tests: Vec::new(),
@@ -104,7 +104,8 @@ fn named(rule: &Rule, name: &str) -> bool {
     rule.name.eq_ignore_ascii_case(name) || rule.id.eq_ignore_ascii_case(name)
 }
 
-fn find<'a>(program: &'a Program, name: &str) -> Result<&'a Rule, Failure> {
+/// The rule of that name or id.
+pub(super) fn find<'a>(program: &'a Program, name: &str) -> Result<&'a Rule, Failure> {
     program
         .rules
         .iter()
