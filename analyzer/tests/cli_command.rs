@@ -56,6 +56,8 @@ fn help_reads_well() {
         "rules test",
         "rules explain",
         "simulate",
+        "slice",
+        "demo",
         "golden check",
         "schema",
         "completions",

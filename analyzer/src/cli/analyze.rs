@@ -27,14 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 pub(super) fn run(args: &AnalyzeArgs, console: &mut Console) -> Result<Outcome, Failure> {
     let rules = compile(&args.rules, console)?;
-    let request = Request {
-        traces: &args.traces,
-        pid: args.pid,
-        from: args.time.from(),
-        to: args.time.to(),
-        threads: args.threads,
-        progress: console.watched() && !args.quiet,
-    };
+    let request = args.input.request(console);
     let extras = Extras {
         drawn: (args.format == Format::Html).then_some(args.top),
         ..Extras::default()
@@ -75,7 +68,8 @@ fn render(args: &AnalyzeArgs, judged: &Judged, console: &Console) -> String {
     }
 }
 
-/// What to judge.
+/// What to judge; by default all of the time, on all cores.
+#[derive(Clone, Debug, Default)]
 pub(super) struct Request<'a> {
     pub(super) traces: &'a [PathBuf],
     pub(super) pid: Option<i64>,

@@ -7,8 +7,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 use super::demo::DemoArgs;
 use super::explain::ExplainArgs;
+use super::input::InputArgs;
 use super::rules::RulesCommand;
-use super::time::TimeArgs;
 use crate::diagnosis::Severity;
 
 /// Finds, and proves from a stored trace, why a GPU server is slow.
@@ -25,8 +25,10 @@ pub(super) struct Cli {
 const AFTER_HELP: &str = "\
 Exit codes:
   0  it ran
-  1  a diagnosis at or above --fail-on, a failed rule test, a golden file that differs
-  2  the request could not be served, or not fully (bad arguments, rules or traces)
+  1  a diagnosis at or above --fail-on, a failed rule test, a golden file that
+     differs
+  2  the request could not be served, or not fully (bad arguments, rules,
+     traces)
   3  with --strict: something could not be judged";
 
 /// When to use colour.
@@ -96,9 +98,6 @@ pub(super) enum Command {
 #[derive(Debug, Args)]
 #[command(after_help = ANALYZE_HELP)]
 pub(super) struct AnalyzeArgs {
-    /// Traces, or folders of traces; several are judged as one fleet, by node
-    #[arg(required = true, value_name = "TRACE", value_hint = ValueHint::AnyPath)]
-    pub(super) traces: Vec<PathBuf>,
     #[command(flatten)]
     pub(super) rules: RuleArgs,
     /// How to report
@@ -116,25 +115,17 @@ pub(super) struct AnalyzeArgs {
     /// Findings to show in full in a table, Markdown or HTML; JSON always holds all
     #[arg(long, value_name = "N", default_value_t = 5)]
     pub(super) top: usize,
-    /// Judge this process only
-    #[arg(long, value_name = "PID")]
-    pub(super) pid: Option<i64>,
     #[command(flatten)]
-    pub(super) time: TimeArgs,
-    /// Threads to use; 0 is one for each core. The report is the same for any number
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub(super) threads: usize,
-    /// No progress, no notes; errors only
-    #[arg(long, short, conflicts_with = "verbose")]
-    pub(super) quiet: bool,
+    pub(super) input: InputArgs,
     /// Also what each rule is about, its references, and how the files were read
-    #[arg(long, short)]
+    #[arg(long, short, conflicts_with = "quiet")]
     pub(super) verbose: bool,
 }
 
 const ANALYZE_HELP: &str = "\
-Times are instants (2026-04-02T04:38:10Z, 2026-04-02T04:38:10.5+02:00) or offsets: +5s counts from
-the start of the trace, -10s from its end. Durations: 250ms, 5s, 1m30s, 2h.
+Times are instants (2026-04-02T04:38:10Z, 2026-04-02T04:38:10.5+02:00) or
+offsets: +5s counts from the start of the trace, -10s from its end. Durations:
+250ms, 5s, 1m30s, 2h.
 
 Examples:
   ingero analyze trace.db

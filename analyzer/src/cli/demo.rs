@@ -33,8 +33,9 @@ pub(super) struct DemoArgs {
 }
 
 const HELP: &str = "\
-Simulates the trace of an incident, judges it with all shipped rules and tells what happened. Needs no
-GPU, no root and no network. Without --dir and --open nothing is left behind.
+Simulates the trace of an incident, judges it with all shipped rules and tells
+what happened. Needs no GPU, no root and no network. Without --dir and --open
+nothing is left behind.
 
 Examples:
   ingero demo
@@ -106,11 +107,7 @@ fn judge(trace: &Path, console: &mut Console) -> Result<Judged, Failure> {
     let rules = analyze::compile(&RuleArgs::default(), console)?;
     let request = Request {
         traces: &[trace.to_owned()],
-        pid: None,
-        from: None,
-        to: None,
-        threads: 0,
-        progress: false,
+        ..Request::default()
     };
     let extras = Extras {
         drawn: Some(TOP),

@@ -141,7 +141,8 @@ pub(super) fn read(paths: &[PathBuf], request: &ReadRequest<'_>) -> (Option<Trac
     (trace, errors.iter().map(problem).collect())
 }
 
-fn window_spec(from: Option<Instant>, to: Option<Instant>) -> Option<WindowSpec> {
+/// A window as the reader takes it; `None` is all of the time.
+pub(super) fn window_spec(from: Option<Instant>, to: Option<Instant>) -> Option<WindowSpec> {
     let edge = |at| match at {
         Instant::At(ns) => Edge::At(ns),
         Instant::AfterStart(ns) => Edge::AfterStart(ns),

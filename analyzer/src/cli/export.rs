@@ -11,7 +11,7 @@ use super::args::RuleArgs;
 use super::console::Console;
 use super::engine::{self, Report};
 use super::failure::Failure;
-use super::time::{Duration, Instant};
+use super::time::TimeArgs;
 use super::{Outcome, read_whole};
 
 #[derive(Debug, Args)]
@@ -28,15 +28,8 @@ pub(super) struct ExportArgs {
     output: PathBuf,
     #[command(flatten)]
     rules: RuleArgs,
-    /// Only events that reach beyond this moment
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
-    from: Option<Instant>,
-    /// Only events that begin before this moment
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
-    to: Option<Instant>,
-    /// Only the last part, counted back from the end of the trace
-    #[arg(long, value_name = "DURATION", conflicts_with_all = ["from", "to"])]
-    last: Option<Duration>,
+    #[command(flatten)]
+    time: TimeArgs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -64,8 +57,7 @@ pub(super) fn run(args: &ExportArgs, console: &mut Console) -> Result<Outcome, F
     if rules.program.rules.is_empty() {
         return Err(Failure::NoRules);
     }
-    let from = args.last.map_or(args.from, |d| Some(Instant::BeforeEnd(d.0)));
-    let (trace, unreadable) = read_whole(&args.traces, from, args.to, console)?;
+    let (trace, unreadable) = read_whole(&args.traces, args.time.from(), args.time.to(), console)?;
     let analysis = engine::analyze(&rules.program, &trace, None, 0);
     let report = Report {
         analysis: &analysis,

@@ -83,11 +83,7 @@ fn render(args: &GoldenArgs, console: &mut Console) -> Result<(Vec<Golden>, Outc
         let traces = [trace];
         let request = analyze::Request {
             traces: &traces,
-            pid: None,
-            from: None,
-            to: None,
-            threads: 0,
-            progress: false,
+            ..analyze::Request::default()
         };
         let judged = analyze::judge(&rules, &request, console)?;
         if !judged.problems.is_empty() {

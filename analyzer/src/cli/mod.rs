@@ -15,6 +15,7 @@ mod explain;
 mod export;
 mod failure;
 mod golden;
+mod input;
 mod lsp;
 mod mcp;
 mod merge;

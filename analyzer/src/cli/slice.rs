@@ -6,10 +6,10 @@ use clap::{Args, ValueHint};
 
 use super::Outcome;
 use super::console::Console;
+use super::engine;
 use super::failure::Failure;
-use super::time::Instant;
+use super::time::TimeArgs;
 use crate::trace::slice::{SliceOptions, slice};
-use crate::trace::{Edge, WindowSpec};
 use crate::unit::{show_dur, show_utc};
 
 /// Arguments of `ingero slice`.
@@ -22,12 +22,8 @@ pub(super) struct SliceArgs {
     /// The trace to write
     #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
     output: PathBuf,
-    /// Keep from here on
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
-    from: Option<Instant>,
-    /// Keep up to here
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
-    to: Option<Instant>,
+    #[command(flatten)]
+    time: TimeArgs,
     /// Narrow the window around its middle until the file is no larger than this (6M, 500K)
     #[arg(long, value_name = "SIZE", value_parser = size)]
     max_size: Option<u64>,
@@ -40,19 +36,17 @@ pub(super) struct SliceArgs {
 }
 
 const HELP: &str = "\
-The part is a complete trace of its window: events that reach into it are kept whole, and the
-aggregates count what is kept. Those of the whole recording are in whole_aggregates, and the tables
-slices and slice_cuts say what was cut. Times are as of `ingero analyze`.
+The part is a complete trace of its window: events that reach into it are kept
+whole, and the aggregates count what is kept. Those of the whole recording are
+in whole_aggregates, and the tables slices and slice_cuts say what was cut.
+Times are as of `ingero analyze`.
 
 Example:
   ingero slice trace.db -o incident.db --from +10s --to +40s --max-size 6M";
 
 pub(super) fn run(args: &SliceArgs, console: &mut Console) -> Result<Outcome, Failure> {
     let options = SliceOptions {
-        window: WindowSpec {
-            from: args.from.map(edge),
-            to: args.to.map(edge),
-        },
+        window: engine::window_spec(args.time.from(), args.time.to()).unwrap_or_default(),
         max_bytes: args.max_size,
         keep_paths: args.keep_paths,
         replace: args.force,
@@ -68,14 +62,6 @@ pub(super) fn run(args: &SliceArgs, console: &mut Console) -> Result<Outcome, Fa
         done.size_bytes
     ))?;
     Ok(Outcome::Fine)
-}
-
-fn edge(at: Instant) -> Edge {
-    match at {
-        Instant::At(t) => Edge::At(t),
-        Instant::AfterStart(d) => Edge::AfterStart(d),
-        Instant::BeforeEnd(d) => Edge::BeforeEnd(d),
-    }
 }
 
 fn size(text: &str) -> Result<u64, String> {

@@ -24,16 +24,16 @@ pub(super) struct Duration(pub(super) i64);
 /// Which part of a trace.
 #[derive(Clone, Debug, Default, Args)]
 pub(super) struct TimeArgs {
-    /// Judge from here on
+    /// From here on
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     from: Option<Instant>,
-    /// Judge up to here
+    /// Up to here
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     to: Option<Instant>,
-    /// Judge the last part, counted back from the end of the trace
+    /// The last part, counted back from the end of the trace
     #[arg(long, value_name = "DURATION", conflicts_with_all = ["from", "to"])]
     last: Option<Duration>,
-    /// Judge from here on; a mere duration counts back from the end of the trace
+    /// From here on; a mere duration counts back from the end of the trace
     #[arg(long, value_name = "TIME|DURATION", allow_hyphen_values = true, value_parser = since, conflicts_with_all = ["from", "last"])]
     since: Option<Instant>,
 }
