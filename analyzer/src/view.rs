@@ -60,6 +60,8 @@ pub struct OpProfile {
     pub max: Measured,
     /// Bytes moved or allocated; `None` for operations without a size.
     pub bytes: Option<Measured>,
+    /// Of the stored calls, those inside a runtime call of the same thread, whose duration holds theirs.
+    pub inside: u64,
     /// Whether the operation allocates memory, on the device or on the host.
     pub allocates: bool,
     /// Why values are not exact; empty where they are.

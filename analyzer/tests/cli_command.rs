@@ -46,6 +46,7 @@ fn help_reads_well() {
         "",
         "analyze",
         "explain",
+        "compare-chains",
         "export",
         "merge",
         "mcp",

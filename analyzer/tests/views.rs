@@ -5,6 +5,8 @@ mod report_model;
 
 #[path = "views/browser.rs"]
 mod browser;
+#[path = "views/chains.rs"]
+mod chains;
 #[path = "views/ci.rs"]
 mod ci;
 #[path = "views/demo.rs"]

@@ -45,6 +45,8 @@ pub(super) enum Command {
     Analyze(Box<AnalyzeArgs>),
     /// Tell what happened: causal chains, per-process statistics, stored verdicts
     Explain(Box<ExplainArgs>),
+    /// Put the causal chains stored in traces beside what was measured
+    CompareChains(super::compare_chains::CompareChainsArgs),
     /// Write a trace and what was found in it for other tools
     Export(super::export::ExportArgs),
     /// Serve traces to assistants by the Model Context Protocol

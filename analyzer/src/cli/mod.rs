@@ -7,6 +7,7 @@
 mod analyze;
 mod args;
 mod builtin;
+mod compare_chains;
 mod console;
 mod demo;
 mod docs;
@@ -108,6 +109,7 @@ fn dispatch(cli: &Cli, console: &mut Console) -> Result<Outcome, Failure> {
         Command::Analyze(args) => analyze::run(args, console),
         Command::Explain(args) => explain::run(args, console),
         Command::Rules { command } => rules::run(command, console),
+        Command::CompareChains(args) => compare_chains::run(args, console),
         Command::Demo(args) => demo::run(args, console),
         Command::Simulate(args) => simulate::run(args, console),
         Command::Slice(args) => slice::run(args, console),

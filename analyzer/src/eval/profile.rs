@@ -10,7 +10,7 @@ use crate::diagnosis::Measured;
 use crate::lang::hir::{Base, Program, Segment, Selector, Stat};
 use crate::trace::catalogue::{Anchor, Key, Op, Source, State};
 use crate::trace::coverage;
-use crate::trace::model::{Bucket, Counted, Process};
+use crate::trace::model::{Bucket, Counted, Process, flag};
 use crate::trace::{Lane, ProcIdx, Rows, ThreadIdx, Trace};
 use crate::unit::{Interval, Num};
 use crate::view::{OffCpu, OffCpuParts, OpProfile, ProcessProfile, ThreadProfile};
@@ -173,6 +173,7 @@ impl Engine<'_> {
             layer: op.def().source.layer(),
             op: op.def().name,
             stored: group.map_or(0, |g| g.parts.iter().map(|p| p.len() as u64).sum()),
+            inside: self.nested(op, key),
             calls,
             total,
             avg,
@@ -183,6 +184,16 @@ impl Engine<'_> {
             allocates: op.is("malloc") || op.is("host_alloc") || op.is("page_alloc"),
             reason: if counted.is_some() { String::new() } else { reason },
         })
+    }
+
+    /// Stored calls that lie inside runtime calls.
+    fn nested(&self, op: Op, key: KeyVal) -> u64 {
+        let own = key.thread();
+        let all = key.process().map_or(&[][..], |p| &self.trace.process(p).threads);
+        let threads = own.as_ref().map_or(all, std::slice::from_ref);
+        let lanes = threads.iter().filter_map(|t| self.trace.lane(*t, op));
+        let flags = lanes.flat_map(|l| &l.flags);
+        flags.filter(|f| *f & flag::NESTED != 0).count() as u64
     }
 
     fn off_cpu(&self, p: ProcIdx, t: ThreadIdx) -> Option<OffCpu> {

@@ -110,6 +110,8 @@ struct JsonOp {
     max_ns: Option<Quantity>,
     /// Bytes moved or allocated; null for operations without a size.
     bytes: Option<Quantity>,
+    /// Of the stored calls, those inside a runtime call of the same thread: the time of that call holds theirs.
+    inside: u64,
     /// Whether it allocates memory.
     allocates: bool,
     /// Why values are not exact; null where they are.
@@ -230,6 +232,7 @@ impl From<&view::OpProfile> for JsonOp {
             p99_ns: time(o.p99),
             max_ns: time(o.max),
             bytes: o.bytes.and_then(|b| quantity(b, Dim::BYTES)),
+            inside: o.inside,
             allocates: o.allocates,
             reason: reason(&o.reason),
         }

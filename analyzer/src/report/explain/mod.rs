@@ -2,6 +2,7 @@
 //! process did, and what the file itself claims.
 
 pub mod json;
+mod stored;
 pub mod text;
 
 use crate::diagnosis::{Analysis, Diagnosis};

@@ -2,7 +2,7 @@
 
 use unicode_width::UnicodeWidthStr;
 
-use super::{Chain, Parts};
+use super::{Chain, Parts, stored};
 use crate::diagnosis::{Diagnosis, Measured, Witness};
 use crate::report::paint::{Page, Style, fit};
 use crate::report::{MIN_WIDTH, Report, TextOptions, words};
@@ -39,6 +39,13 @@ pub fn render(report: &Report<'_>, parts: &Parts<'_>, options: &TextOptions) -> 
     }
     text.tail(parts);
     text.page.finish()
+}
+
+/// Renders only the verdicts stored in the files; ends with a line feed.
+pub fn stored(report: &Report<'_>, options: &TextOptions) -> String {
+    let mut page = Page::new(options.width.max(MIN_WIDTH), options.color, options.ascii);
+    stored::table(&mut page, report);
+    page.finish()
 }
 
 struct Text<'a> {
@@ -233,6 +240,7 @@ impl Text<'_> {
             .hang(&[(&name, Style::Strong), (" ", Style::Plain)], 2, &life, Style::Plain);
         let head = ["CALL", "CALLS", "AVG", "P50", "P99", "MAX", "TOTAL"];
         self.columns(&head, &p.ops.iter().map(op_cells).collect::<Vec<_>>());
+        self.inside(p);
         self.allocations(p);
         let mut reasons: Vec<&str> = p.ops.iter().map(|o| o.reason.as_str()).collect();
         let off_cpu: Vec<(&ThreadProfile, &OffCpu)> = p
@@ -278,6 +286,17 @@ impl Text<'_> {
         if all > THREADS {
             let line = format!("and {} more threads: --format json", all - THREADS);
             self.page.hang(&[("     ", Style::Dim)], INDENT + 2, &line, Style::Dim);
+        }
+    }
+
+    /// Which calls are told twice, so that nobody adds up the totals.
+    fn inside(&mut self, p: &ProcessProfile) {
+        let one = |o: &OpProfile| format!("{} {} of {}", o.op, words::count(o.inside), words::count(o.stored));
+        let all: Vec<String> = p.ops.iter().filter(|o| o.inside > 0).map(one).collect();
+        if !all.is_empty() {
+            let line = format!("{}: inside runtime calls, whose time holds theirs", all.join(", "));
+            self.page
+                .hang(&[("   inside     ", Style::Dim)], INDENT + 11, &line, Style::Plain);
         }
     }
 
@@ -349,22 +368,8 @@ impl Text<'_> {
     }
 
     fn stored(&mut self) {
-        let stored = &self.report.analysis.stored;
-        self.heading(match stored.len() {
-            0 => "The files hold no verdicts of their own.",
-            _ => "Verdicts stored in the files, and what the evidence says",
-        });
-        let several = self.report.analysis.traces.len() > 1;
-        for v in stored {
-            self.page.blank();
-            let mut head = words::stored_head(v, self.with_node);
-            if several {
-                head = format!("{}: {head}", v.path);
-            }
-            self.page.hang(&[], 2, &head, Style::Plain);
-            self.page
-                .hang(&[("   ", Style::Plain)], INDENT, &words::stored_body(v), Style::Strong);
-        }
+        self.page.blank();
+        stored::table(&mut self.page, self.report);
     }
 
     fn tail(&mut self, parts: &Parts<'_>) {
@@ -424,7 +429,8 @@ fn op_cells(o: &OpProfile) -> Vec<String> {
         }
     };
     let calls = words::bound(o.calls, Dim::NONE);
-    let mut out = vec![o.op.to_owned(), calls];
+    let only_inside = o.inside > 0 && o.inside == o.stored;
+    let mut out = vec![format!("{}{}", if only_inside { "  " } else { "" }, o.op), calls];
     out.extend([o.avg, o.p50, o.p99, o.max, o.total].map(time));
     out
 }
