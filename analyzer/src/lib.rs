@@ -9,6 +9,7 @@ pub mod fixture;
 pub mod lang;
 pub mod plan;
 pub mod report;
+pub mod score;
 pub mod simulate;
 pub mod source;
 pub mod trace;

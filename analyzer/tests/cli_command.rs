@@ -47,6 +47,7 @@ fn help_reads_well() {
         "analyze",
         "explain",
         "compare-chains",
+        "bench-truth",
         "export",
         "merge",
         "mcp",

@@ -9,12 +9,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each module with its height. Equal heights must not use each other, unless listed below.
-const ORDER: [(&str, u32); 13] = [
+const ORDER: [(&str, u32); 14] = [
     ("source", 0),
     ("unit", 0),
     ("diagnosis", 10),
     ("trace", 10),
     ("view", 15),
+    ("score", 15),
     ("simulate", 20),
     ("lang", 30),
     ("fixture", 40),

@@ -18,6 +18,9 @@ mod gates;
 #[path = "views/page.rs"]
 mod page;
 
+#[path = "views/score.rs"]
+mod score;
+
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;

@@ -47,6 +47,8 @@ pub(super) enum Command {
     Explain(Box<ExplainArgs>),
     /// Put the causal chains stored in traces beside what was measured
     CompareChains(super::compare_chains::CompareChainsArgs),
+    /// Score the rules on traces whose truth is known
+    BenchTruth(super::bench_truth::BenchTruthArgs),
     /// Write a trace and what was found in it for other tools
     Export(super::export::ExportArgs),
     /// Serve traces to assistants by the Model Context Protocol
@@ -172,6 +174,7 @@ pub(super) enum Format {
 pub(super) enum SchemaOf {
     Analyze,
     Explain,
+    BenchTruth,
 }
 
 #[derive(Debug, Args)]

@@ -9,12 +9,13 @@ use super::Outcome;
 use super::args::{Cli, SchemaOf};
 use super::console::Console;
 use super::failure::Failure;
-use crate::report::{explain, json};
+use crate::report::{explain, json, score};
 
 pub(super) fn schema(of: SchemaOf, console: &mut Console) -> Result<Outcome, Failure> {
     let schema = match of {
         SchemaOf::Analyze => json::schema(),
         SchemaOf::Explain => explain::json::schema(),
+        SchemaOf::BenchTruth => score::schema(),
     };
     console.out(&schema)?;
     Ok(Outcome::Fine)

@@ -6,6 +6,7 @@
 
 mod analyze;
 mod args;
+mod bench_truth;
 mod builtin;
 mod compare_chains;
 mod console;
@@ -110,6 +111,7 @@ fn dispatch(cli: &Cli, console: &mut Console) -> Result<Outcome, Failure> {
         Command::Explain(args) => explain::run(args, console),
         Command::Rules { command } => rules::run(command, console),
         Command::CompareChains(args) => compare_chains::run(args, console),
+        Command::BenchTruth(args) => bench_truth::run(args, console),
         Command::Demo(args) => demo::run(args, console),
         Command::Simulate(args) => simulate::run(args, console),
         Command::Slice(args) => slice::run(args, console),

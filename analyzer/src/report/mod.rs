@@ -13,6 +13,7 @@ pub mod ndjson;
 mod paint;
 pub mod rows;
 pub mod sarif;
+pub mod score;
 pub mod table;
 mod words;
 

@@ -16,6 +16,7 @@ pub use error::TraceError;
 pub use model::{Lane, Node, NodeIdx, ProcIdx, Process, Rows, Stored, Thread, ThreadIdx, Trace};
 
 pub use reader::query;
+pub use reader::truth;
 pub use reader::{Edge, Needs, Progress, ReadOptions, WindowSpec, read, read_connection};
 
 /// Tables and columns of a trace file, as our writers make them.

@@ -15,6 +15,7 @@ pub mod query;
 pub(crate) mod scan;
 pub(crate) mod schema;
 pub(crate) mod tables;
+pub mod truth;
 
 use std::path::{Path, PathBuf};
 

@@ -1,0 +1,269 @@
+//! How well the verdicts agree with the truth, as a table and as JSON.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::json::pretty;
+use super::paint::{Page, Style, fit};
+use super::{MIN_WIDTH, TextOptions, words};
+use crate::score::{Mistake, RuleScore, Score, Wrong, share};
+
+/// Columns of the numbers of the table.
+const HEAD: [&str; 8] = [
+    "PLANTED",
+    "FOUND",
+    "INFO",
+    "MISSED",
+    "TWINS",
+    "FALSE",
+    "PRECISION",
+    "RECALL",
+];
+
+/// Renders the table, and below it everything that is wrong; ends with a line feed.
+pub fn text(score: &Score, options: &TextOptions) -> String {
+    let mut page = Page::new(options.width.max(MIN_WIDTH), options.color, options.ascii);
+    let rows: Vec<(&str, [String; 8])> = score
+        .rules
+        .iter()
+        .filter(|(_, r)| r.planted + r.twins + r.false_alarms > 0)
+        .map(|(name, r)| (name.as_str(), cells(r)))
+        .chain([("all", cells(&score.total()))])
+        .collect();
+    let widest = |i: usize| {
+        rows.iter()
+            .map(|(_, c)| c[i].len())
+            .max()
+            .unwrap_or(0)
+            .max(HEAD[i].len())
+    };
+    let widths: [usize; 8] = std::array::from_fn(widest);
+    let room = page.width.saturating_sub(widths.iter().map(|w| w + 1).sum());
+    let name = rows.iter().map(|(n, _)| n.len()).max().unwrap_or(0).min(room);
+    let line = |first: &str, cells: &[String; 8]| {
+        let cells = cells.iter().zip(widths).map(|(c, w)| format!(" {}", fit(c, w, true)));
+        format!("{}{}", fit(first, name, false), cells.collect::<String>())
+    };
+    page.line(&[(&line("RULE", &HEAD.map(str::to_owned)), Style::Dim)]);
+    for (first, cells) in &rows {
+        let style = if *first == "all" { Style::Strong } else { Style::Plain };
+        page.line(&[(&line(first, cells), style)]);
+    }
+    page.blank();
+    for fact in facts(score) {
+        page.hang(&[], 2, &fact, Style::Plain);
+    }
+    if !score.wrong.is_empty() {
+        page.blank();
+        page.hang(&[], 0, "Not as it should be", Style::Strong);
+    }
+    for w in &score.wrong {
+        page.hang(&[("  - ", Style::Plain)], 4, &told(score, w), Style::Plain);
+    }
+    page.finish()
+}
+
+fn cells(r: &RuleScore) -> [String; 8] {
+    let number = |n: u64| if n == 0 { "-".to_owned() } else { words::count(n) };
+    let percent = |p: Option<u32>| p.map_or("-".to_owned(), words::percent);
+    [
+        number(r.planted),
+        number(r.found),
+        number(r.info),
+        number(r.missed),
+        number(r.twins),
+        number(r.false_alarms),
+        percent(r.precision()),
+        percent(r.recall()),
+    ]
+}
+
+fn facts(score: &Score) -> Vec<String> {
+    let quiet = score.rules.values().filter(|r| r.exists && r.planted == 0).count();
+    let mut out = vec![format!(
+        "{} with a truth; {} right in {} of {} with a planted cause.",
+        words::plural(score.labelled, "trace"),
+        "first finding",
+        words::count(score.primary_right),
+        words::count(score.with_cause),
+    )];
+    out.push(format!(
+        "Findings of LOW or above in {} in which nothing is wrong: {}.",
+        words::plural(score.healthy, "trace"),
+        words::count(score.healthy_findings),
+    ));
+    if quiet > 0 {
+        out.push(format!(
+            "{} never planted, so their recall is not known.",
+            words::plural(words::size(quiet), "rule")
+        ));
+    }
+    if !score.unlabelled.is_empty() {
+        out.push(format!(
+            "Without a truth, not counted: {}.",
+            score.unlabelled.join(", ")
+        ));
+    }
+    out
+}
+
+fn told(score: &Score, w: &Wrong) -> String {
+    let missing = score.rules.get(&w.rule).is_some_and(|r| !r.exists);
+    let rule = match (w.rule.as_str(), missing) {
+        ("", _) => "nothing".to_owned(),
+        (name, true) => format!("{name} (there is no such rule)"),
+        (name, false) => name.to_owned(),
+    };
+    match w.what {
+        Mistake::Missed => format!("{}: missed {rule}: {}", w.trace, w.detail),
+        Mistake::FalseAlarm => format!("{}: false alarm {rule}, {}", w.trace, w.detail),
+        Mistake::WrongPrimary => format!("{}: {}, said first is {rule}", w.trace, w.detail),
+    }
+}
+
+/// Version of the JSON format. A field may be added without a new one; none is removed or redefined.
+const SCHEMA_VERSION: u32 = 1;
+
+/// One run of `ingero bench-truth`.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(title = "Ingero score")]
+struct JsonScore<'a> {
+    /// Version of this format: 1.
+    #[schemars(extend("const" = SCHEMA_VERSION))]
+    schema_version: u32,
+    /// Traces with a truth.
+    labelled: u64,
+    /// Traces without, which are not counted.
+    unlabelled: &'a [String],
+    /// By rule, in order of name.
+    rules: Vec<JsonRule<'a>>,
+    /// All rules together.
+    total: JsonRule<'a>,
+    /// Traces with a planted cause, and how often the first finding is one.
+    primary: JsonPrimary,
+    /// Traces in which nothing is wrong.
+    healthy: JsonHealthy,
+    /// Everything that is not as it should be.
+    wrong: Vec<JsonWrong<'a>>,
+}
+
+/// A row of the confusion matrix.
+#[derive(Debug, Serialize, JsonSchema)]
+struct JsonRule<'a> {
+    /// Its name; `all` for the total.
+    rule: &'a str,
+    /// Whether there is such a rule.
+    exists: bool,
+    /// Causes and symptoms that it should name.
+    planted: u64,
+    /// Of these, named as low or above.
+    found: u64,
+    /// Of these, named as info only.
+    info: u64,
+    /// Of these, not named.
+    missed: u64,
+    /// Things that look like it and are not.
+    twins: u64,
+    /// Its diagnoses of low or above that name something planted.
+    right: u64,
+    /// Its diagnoses of low or above that name nothing planted.
+    false_alarms: u64,
+    /// right / (right + `false_alarms`); null where it named nothing.
+    precision: Option<f64>,
+    /// (found + info) / planted; null where nothing was planted.
+    recall: Option<f64>,
+}
+
+/// How often the first finding is a planted cause.
+#[derive(Debug, Serialize, JsonSchema)]
+struct JsonPrimary {
+    /// Traces with a planted cause.
+    traces: u64,
+    /// Of these, those whose first finding is one.
+    right: u64,
+    /// right / traces; null without traces.
+    rate: Option<f64>,
+}
+
+/// Findings where none should be.
+#[derive(Debug, Serialize, JsonSchema)]
+struct JsonHealthy {
+    /// Traces in which nothing is wrong.
+    traces: u64,
+    /// Findings of low or above in them.
+    findings: u64,
+}
+
+/// A verdict that is not as it should be.
+#[derive(Debug, Serialize, JsonSchema)]
+struct JsonWrong<'a> {
+    /// The trace.
+    trace: &'a str,
+    /// `missed`, `false_alarm` or `wrong_primary`.
+    what: &'static str,
+    /// The rule; of a wrong primary, the one named instead, or empty.
+    rule: &'a str,
+    /// What was planted, or what was said.
+    detail: &'a str,
+}
+
+/// Renders the score, indented, ending with a line feed.
+pub fn json(score: &Score) -> String {
+    let total = score.total();
+    let shown = JsonScore {
+        schema_version: SCHEMA_VERSION,
+        labelled: score.labelled,
+        unlabelled: &score.unlabelled,
+        rules: score.rules.iter().map(|(name, r)| json_rule(name, r)).collect(),
+        total: json_rule("all", &total),
+        primary: JsonPrimary {
+            traces: score.with_cause,
+            right: score.primary_right,
+            rate: decimal(share(score.primary_right, score.with_cause)),
+        },
+        healthy: JsonHealthy {
+            traces: score.healthy,
+            findings: score.healthy_findings,
+        },
+        wrong: score.wrong.iter().map(json_wrong).collect(),
+    };
+    let mut text = pretty(&shown);
+    text.push('\n');
+    text
+}
+
+fn decimal(thousandths: Option<u32>) -> Option<f64> {
+    thousandths.map(|t| f64::from(t) / 1000.0)
+}
+
+fn json_rule<'a>(rule: &'a str, r: &RuleScore) -> JsonRule<'a> {
+    JsonRule {
+        rule,
+        exists: r.exists,
+        planted: r.planted,
+        found: r.found,
+        info: r.info,
+        missed: r.missed,
+        twins: r.twins,
+        right: r.right,
+        false_alarms: r.false_alarms,
+        precision: decimal(r.precision()),
+        recall: decimal(r.recall()),
+    }
+}
+
+fn json_wrong(w: &Wrong) -> JsonWrong<'_> {
+    JsonWrong {
+        trace: &w.trace,
+        what: w.what.name(),
+        rule: &w.rule,
+        detail: &w.detail,
+    }
+}
+
+/// The JSON Schema of the score, indented, ending with a line feed.
+pub fn schema() -> String {
+    let mut text = pretty(&schemars::schema_for!(JsonScore<'_>));
+    text.push('\n');
+    text
+}

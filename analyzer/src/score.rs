@@ -1,0 +1,237 @@
+//! How well verdicts agree with what is known to be true: what was planted and found, what was missed, and
+//! what was named that is not so.
+
+use std::collections::BTreeMap;
+
+use crate::diagnosis::{Analysis, Diagnosis, Severity};
+use crate::trace::truth::{Truth, TruthKind};
+
+/// A trace with its truth and its verdicts.
+#[derive(Clone, Copy, Debug)]
+pub struct Case<'a> {
+    /// How reports call the trace.
+    pub name: &'a str,
+    /// What is true in it; empty where nobody knows.
+    pub truth: &'a [Truth],
+    /// What was found in it.
+    pub analysis: &'a Analysis,
+}
+
+/// The agreement of verdicts with the truth, over all traces of a corpus.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Score {
+    /// Traces with a truth.
+    pub labelled: u64,
+    /// Traces without.
+    pub unlabelled: Vec<String>,
+    /// By rule: all that were judged, and those that a truth names.
+    pub rules: BTreeMap<String, RuleScore>,
+    /// Traces with a planted cause.
+    pub with_cause: u64,
+    /// Of these, those whose first finding of LOW or above is a planted cause.
+    pub primary_right: u64,
+    /// Traces in which nothing is wrong.
+    pub healthy: u64,
+    /// Findings of LOW or above in them.
+    pub healthy_findings: u64,
+    /// What is not as it should be.
+    pub wrong: Vec<Wrong>,
+}
+
+/// One rule. Planted things are rows of the truth, named things are diagnoses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RuleScore {
+    /// Whether there is such a rule.
+    pub exists: bool,
+    /// Causes and symptoms that it should name.
+    pub planted: u64,
+    /// Of these, those that it names as LOW or above.
+    pub found: u64,
+    /// Of these, those that it names as INFO only.
+    pub info: u64,
+    /// Of these, those that it does not name.
+    pub missed: u64,
+    /// Things that look like it and are not.
+    pub twins: u64,
+    /// Diagnoses of LOW or above that name something planted.
+    pub right: u64,
+    /// Diagnoses of LOW or above that name nothing planted.
+    pub false_alarms: u64,
+}
+
+impl RuleScore {
+    /// Of its diagnoses of LOW or above, those that name something planted, thousandths; `None` where there
+    /// is none.
+    pub fn precision(&self) -> Option<u32> {
+        share(self.right, self.right + self.false_alarms)
+    }
+
+    /// Of what was planted, what it names at any severity, thousandths; `None` where nothing was.
+    pub fn recall(&self) -> Option<u32> {
+        share(self.found + self.info, self.planted)
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.planted += other.planted;
+        self.found += other.found;
+        self.info += other.info;
+        self.missed += other.missed;
+        self.twins += other.twins;
+        self.right += other.right;
+        self.false_alarms += other.false_alarms;
+    }
+}
+
+/// Thousandths, rounded down, so that only all is 1000.
+pub fn share(part: u64, whole: u64) -> Option<u32> {
+    u32::try_from((part * 1000).checked_div(whole)?).ok()
+}
+
+/// A verdict that is not as it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wrong {
+    /// The trace.
+    pub trace: String,
+    /// What kind of mistake.
+    pub what: Mistake,
+    /// The rule; of a wrong primary, the one that was named instead, or none.
+    pub rule: String,
+    /// In words: what was planted, or what was said.
+    pub detail: String,
+}
+
+/// Kinds of mistakes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mistake {
+    /// Planted and not named.
+    Missed,
+    /// Named as LOW or above and not planted.
+    FalseAlarm,
+    /// A cause is planted, and the first finding is something else.
+    WrongPrimary,
+}
+
+impl Mistake {
+    /// As in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Missed => "missed",
+            Self::FalseAlarm => "false_alarm",
+            Self::WrongPrimary => "wrong_primary",
+        }
+    }
+}
+
+impl Score {
+    /// Compares every case with its truth, in the order given.
+    pub fn new(cases: &[Case<'_>]) -> Self {
+        let mut score = Self::default();
+        for case in cases {
+            for r in &case.analysis.rules {
+                score.rules.entry(r.name.clone()).or_default().exists = true;
+            }
+        }
+        for case in cases {
+            score.add(case);
+        }
+        score
+    }
+
+    /// All rules together.
+    pub fn total(&self) -> RuleScore {
+        let mut all = RuleScore {
+            exists: true,
+            ..RuleScore::default()
+        };
+        self.rules.values().for_each(|r| all.add(r));
+        all
+    }
+
+    fn add(&mut self, case: &Case<'_>) {
+        if case.truth.is_empty() {
+            self.unlabelled.push(case.name.to_owned());
+            return;
+        }
+        self.labelled += 1;
+        let planted: Vec<&Truth> = case.truth.iter().filter(|t| is_planted(t)).collect();
+        for t in &planted {
+            self.planted(case, t);
+        }
+        for t in case.truth.iter().filter(|t| t.kind == TruthKind::Twin) {
+            self.rules.entry(t.rule.clone()).or_default().twins += 1;
+        }
+        let loud: Vec<&Diagnosis> = case.analysis.diagnoses.iter().filter(|d| is_loud(d)).collect();
+        for d in &loud {
+            let right = planted.iter().any(|t| names(d, t));
+            let rule = self.rules.entry(d.rule.clone()).or_default();
+            if right {
+                rule.right += 1;
+            } else {
+                rule.false_alarms += 1;
+                self.wrong(
+                    case,
+                    Mistake::FalseAlarm,
+                    &d.rule,
+                    format!("{}: {}", d.severity.name(), d.message),
+                );
+            }
+        }
+        self.primary(case, &planted, &loud);
+        if planted.is_empty() && case.truth.iter().any(|t| t.kind == TruthKind::Healthy) {
+            self.healthy += 1;
+            self.healthy_findings += loud.len() as u64;
+        }
+    }
+
+    fn planted(&mut self, case: &Case<'_>, t: &Truth) {
+        let rule = self.rules.entry(t.rule.clone()).or_default();
+        rule.planted += 1;
+        let named = case.analysis.diagnoses.iter().filter(|d| names(d, t));
+        match named.map(is_loud).max() {
+            Some(true) => rule.found += 1,
+            Some(false) => rule.info += 1,
+            None => {
+                rule.missed += 1;
+                self.wrong(case, Mistake::Missed, &t.rule, t.note.clone());
+            }
+        }
+    }
+
+    fn primary(&mut self, case: &Case<'_>, planted: &[&Truth], loud: &[&Diagnosis]) {
+        let causes: Vec<&&Truth> = planted.iter().filter(|t| t.kind == TruthKind::Cause).collect();
+        let Some(cause) = causes.first() else { return };
+        self.with_cause += 1;
+        // What is only worth knowing is no incident: a finding of INFO is right where it is the first.
+        let mut primary = loud.iter().copied().filter(|d| d.explained_by.is_none());
+        let first = primary.next().or(case.analysis.diagnoses.first());
+        if first.is_some_and(|d| causes.iter().any(|t| names(d, t))) {
+            self.primary_right += 1;
+        } else {
+            let said = first.map_or("", |d| d.rule.as_str());
+            self.wrong(case, Mistake::WrongPrimary, said, format!("planted is {}", cause.rule));
+        }
+    }
+
+    fn wrong(&mut self, case: &Case<'_>, what: Mistake, rule: &str, detail: String) {
+        self.wrong.push(Wrong {
+            trace: case.name.to_owned(),
+            what,
+            rule: rule.to_owned(),
+            detail,
+        });
+    }
+}
+
+fn is_planted(t: &Truth) -> bool {
+    matches!(t.kind, TruthKind::Cause | TruthKind::Symptom)
+}
+
+fn is_loud(d: &Diagnosis) -> bool {
+    d.severity > Severity::Info
+}
+
+/// Whether a diagnosis names what is true: the rule, whom it concerns, and some of the time.
+fn names(d: &Diagnosis, t: &Truth) -> bool {
+    let whom = t.pid == 0 || d.key.pid.is_none_or(|pid| pid == t.pid);
+    d.rule == t.rule && whom && d.when.start < t.when.end && d.when.end > t.when.start
+}
