@@ -170,3 +170,123 @@ fn circles_of_imports_are_reported_once() {
         "{shown}"
     );
 }
+
+#[test]
+fn a_circle_of_three_is_reported_where_it_closes() {
+    let a = ("a.rules", "import \"b.rules\"\nwhen mem.oom => A\n");
+    let b = ("b.rules", "import \"c.rules\" as c\nwhen mem.oom => B\n");
+    let c = ("c.rules", "import \"a.rules\"\nwhen mem.oom => C\n");
+    let shown = explained(&[a, b, c], &[]);
+    assert_eq!(shown.matches("E0316").count(), 1, "{shown}");
+    assert!(
+        shown.contains("c.rules:1:8") && shown.contains("`a.rules` imports this file as well"),
+        "{shown}"
+    );
+    // Two ways to one file are no circle.
+    let b = ("b.rules", "import \"d.rules\"\nwhen mem.oom => B\n");
+    let c = ("c.rules", "import \"d.rules\"\nwhen mem.oom => C\n");
+    let a = ("a.rules", "import \"b.rules\"\nimport \"c.rules\"\nwhen mem.oom => A\n");
+    let shown = explained(&[a, b, c, ("d.rules", "when mem.oom => D\n")], &[]);
+    assert!(!shown.contains("error"), "{shown}");
+}
+
+/// What is wrong with a file on disk and all that it imports, and the rules that can be used.
+fn on_disk(files: &[(&str, &str)], first: &str) -> (String, Vec<String>) {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        let path = dir.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    let path = dir.path().join(first);
+    let text = std::fs::read_to_string(&path).unwrap();
+    let out = compile(&[SourceFile::new(path.display().to_string(), text)], &[]);
+    let shown = render::plain(&out.diagnostics, &out.program.files);
+    (shown, out.program.rules.into_iter().map(|r| r.name).collect())
+}
+
+#[test]
+fn paths_of_imports_are_relative_to_the_file_that_names_them() {
+    let files = [
+        (
+            "team/own.rules",
+            "import \"../shared/base.rules\" as base\nwhen base.slow => OWN\n",
+        ),
+        (
+            "shared/base.rules",
+            "import \"deep/limits.rules\"\nlet slow = cuda.sync > limit\n",
+        ),
+        (
+            "shared/deep/limits.rules",
+            "param limit: Duration = 5ms\nwhen mem.oom => FROM_DEEP\n",
+        ),
+    ];
+    let (shown, rules) = on_disk(&files, "team/own.rules");
+    assert!(!shown.contains("error"), "{shown}");
+    assert_eq!(rules, ["OWN", "FROM_DEEP"]);
+
+    for (import, says) in [
+        ("../shared/bse.rules", "cannot read"),
+        ("../shared", "it is no file"),
+        ("std/hots", "did you mean"),
+        ("std/../shared/base.rules", "there is no"),
+        ("std/", "there is no"),
+    ] {
+        let own = format!("import \"{import}\"\nwhen mem.oom => OWN\n");
+        let (shown, rules) = on_disk(&[files[1], files[2], ("team/own.rules", &own)], "team/own.rules");
+        assert!(shown.contains("E0316") && shown.contains(says), "{import}: {shown}");
+        assert_eq!(rules, ["OWN"], "the rest of the file is usable");
+    }
+}
+
+#[test]
+fn the_library_can_be_imported_and_nothing_else_by_its_name() {
+    let own = "import \"std/cuda\" as cuda_pack\nwhen cuda.sync.count > cuda_pack.tail_share => OWN\n";
+    // A file of that name beside it is not the library.
+    let (shown, rules) = on_disk(&[("own.rules", own), ("std/cuda", "nonsense")], "own.rules");
+    assert!(!shown.contains("error"), "{shown}");
+    assert!(rules.len() > 5 && rules.contains(&"OWN".to_owned()), "{rules:?}");
+}
+
+#[test]
+fn imports_go_eight_files_deep_and_reach_sixty_four() {
+    let chain = |n: usize| -> (String, Vec<String>) {
+        let names: Vec<String> = (0..=n).map(|i| format!("f{i}.rules")).collect();
+        let texts: Vec<String> = (0..=n)
+            .map(|i| {
+                if i < n {
+                    format!("import \"f{}.rules\"\nwhen mem.oom => R{i}\n", i + 1)
+                } else {
+                    format!("when mem.oom => R{i}\n")
+                }
+            })
+            .collect();
+        let files: Vec<(&str, &str)> = names
+            .iter()
+            .map(String::as_str)
+            .zip(texts.iter().map(String::as_str))
+            .collect();
+        on_disk(&files, "f0.rules")
+    };
+    let (shown, rules) = chain(8);
+    assert!(!shown.contains("error"), "{shown}");
+    assert_eq!(rules.len(), 9);
+    let (shown, rules) = chain(9);
+    assert!(
+        shown.contains("f8.rules:1:8") && shown.contains("imports go 8 files deep"),
+        "{shown}"
+    );
+    assert_eq!(rules.len(), 9);
+
+    let wide = |n: usize| -> (String, Vec<String>) {
+        let names: Vec<String> = (0..n).map(|i| format!("w{i}.rules")).collect();
+        let all = names
+            .iter()
+            .fold(String::new(), |all, n| all + "import \"" + n + "\"\n");
+        let mut files: Vec<(&str, &str)> = names.iter().map(|n| (n.as_str(), "let a = cuda.sync\n")).collect();
+        files.push(("all.rules", &all));
+        on_disk(&files, "all.rules")
+    };
+    assert!(!wide(63).0.contains("error"));
+    assert_eq!(wide(64).0.matches("reach 64 files at most").count(), 1);
+}

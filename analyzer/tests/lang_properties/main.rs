@@ -1,5 +1,7 @@
 //! What holds for any text and any tree.
 
+mod files;
+
 use std::time::{Duration, Instant};
 
 use ingero::lang::ast::{ArithOp, CompareOp, Expr, ExprKind, Item, Member, Name, SetRef, Side};
@@ -104,9 +106,13 @@ fn reread(text: &str) -> Result<Expr, String> {
 
 /// A tree without its places.
 fn shape(e: &Expr) -> String {
-    let text = format!("{e:?}");
+    without_places(&format!("{e:?}"))
+}
+
+/// What a tree looks like for programmers, without the places in it.
+fn without_places(text: &str) -> String {
     let mut out = String::new();
-    let mut rest = text.as_str();
+    let mut rest = text;
     while let Some(i) = rest.find("Span {") {
         out.push_str(&rest[..i]);
         rest = &rest[i..];
