@@ -187,6 +187,9 @@ impl Failure {
             | Self::Merge(MergeError::Write(WriteError::Exists { .. }))
             | Self::Slice(SliceError::Write(WriteError::Exists { .. })) => Some("--force replaces it".to_owned()),
             Self::Slice(SliceError::Trace(error)) => miette::Diagnostic::help(error).map(|help| help.to_string()),
+            Self::Slice(SliceError::Merged { .. }) => {
+                Some("cut the traces it was made of, and merge the parts".to_owned())
+            }
             Self::Slice(SliceError::TooLarge { .. }) => {
                 Some("allow more: counts, names and threads of the whole recording are kept in every part".to_owned())
             }

@@ -4,18 +4,21 @@
 //! in it, so that every reader of the format judges it as it would judge a shorter recording. The
 //! aggregates of the whole recording move to `whole_aggregates` and `whole_aggregates_5s`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, params};
 
 use super::catalogue::{Anchor, Op};
 use super::error::TraceError;
 use super::reader::open::Opened;
+use super::reader::schema::{PARTS, Schema};
 use super::reader::{Edge, WindowSpec};
 use super::writer::{Target, WriteError};
 use crate::unit::{Interval, MS};
 
 const TABLES_SQL: &str = include_str!("slice.sql");
+/// Tables that are counted anew, those of the whole being kept under another name.
+const AGGREGATES: [&str; 2] = ["event_aggregates", "event_aggregates_5s"];
 /// A window that would have to be shorter than this is no part worth keeping.
 const LEAST: i64 = MS;
 
@@ -55,6 +58,12 @@ pub enum SliceError {
     /// The part.
     #[error(transparent)]
     Write(#[from] WriteError),
+    /// The original was merged: its counts are by node, its parts by row.
+    #[error("{}: a merged trace cannot be cut", .path.display())]
+    Merged {
+        /// The original.
+        path: PathBuf,
+    },
     /// The window holds no event.
     #[error("no event of the trace reaches into that window")]
     Empty,
@@ -74,7 +83,11 @@ pub enum SliceError {
 /// [`SliceError`]; then there is no file at `to` that was not there before.
 pub fn slice(from: &Path, to: &Path, options: &SliceOptions) -> Result<Slice, SliceError> {
     let opened = Opened::new(from)?;
-    let all = extent(&opened.connect()?, from)?.ok_or(SliceError::Empty)?;
+    let conn = opened.connect()?;
+    if Schema::probe(&conn, from)?.table(PARTS) {
+        return Err(SliceError::Merged { path: from.to_owned() });
+    }
+    let all = extent(&conn, from)?.ok_or(SliceError::Empty)?;
     let edge = |e: Edge| match e {
         Edge::At(t) => t,
         Edge::AfterStart(d) => all.start.saturating_add(d),
@@ -209,10 +222,7 @@ impl Part<'_> {
             };
             self.fill(name, &condition)?;
         }
-        for (table, len) in [
-            ("event_aggregates", 60_000_000_000_i64),
-            ("event_aggregates_5s", 5_000_000_000),
-        ] {
+        for (table, len) in AGGREGATES.into_iter().zip([60_000_000_000_i64, 5_000_000_000]) {
             if has(table) {
                 self.recount(table, len, &keep, has(&whole_name(table)))?;
             }
@@ -351,6 +361,21 @@ impl Part<'_> {
         }
         Ok(())
     }
+}
+
+/// Creates the tables that only parts have, as far as `known` says that they are needed: for a file that
+/// parts are merged into.
+pub(crate) fn declare(conn: &Connection, known: impl Fn(&str) -> bool) -> rusqlite::Result<()> {
+    if known("slices") {
+        conn.execute_batch(TABLES_SQL)?;
+    }
+    for table in AGGREGATES {
+        let whole = whole_name(table);
+        if known(&whole) {
+            conn.execute_batch(&format!("CREATE TABLE {whole} AS SELECT * FROM {table} WHERE 0"))?;
+        }
+    }
+    Ok(())
 }
 
 fn whole_name(table: &str) -> String {

@@ -147,3 +147,76 @@ fn a_merged_file_that_lies_about_its_parts_is_an_error() {
         assert!(err.contains(message), "{change}: {err}");
     }
 }
+
+#[test]
+fn parts_of_recordings_keep_what_they_say_of_the_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    let (cut, hung, all) = (path("cut.db"), path("hung.db"), path("all.db"));
+    let whole = repo("investigations/recapture/trace.db");
+    let (out, err, code) = run(&["slice", arg(&whole), "-o", arg(&cut), "--last", "5s"]);
+    assert_eq!((code, err.as_str()), (0, ""), "{out}");
+    // A recording, itself a part, with a call that never returned.
+    fs::copy(repo("investigations/stray/trace.db"), &hung).unwrap();
+    Connection::open(&hung)
+        .unwrap()
+        .execute_batch(
+            "INSERT INTO open_calls(pid, tid, source, op, how, depth, start_ns, seen_ns)
+             SELECT pid, tid, source, op, 'entered', 0, timestamp, timestamp + 60000000000 FROM events WHERE source = 1 LIMIT 1",
+        )
+        .unwrap();
+    let (_, err, code) = run(&[
+        "merge",
+        arg(&cut),
+        arg(&hung),
+        "-o",
+        arg(&all),
+        "--node-name",
+        &format!("{}=two", arg(&hung)),
+    ]);
+    assert_eq!(code, 0, "{err}");
+    assert!(!err.contains("left out"), "{err}");
+    let merged = Connection::open(&all).unwrap();
+    let count = |conn: &Connection, sql: &str| -> i64 { conn.query_row(sql, [], |r| r.get(0)).unwrap() };
+    for (file, node) in [(&cut, "gpu"), (&hung, "two")] {
+        let own = Connection::open(file).unwrap();
+        let tables = [
+            "slices",
+            "slice_cuts",
+            "whole_aggregates",
+            "whole_aggregates_5s",
+            "open_calls",
+            "xids",
+            "cgroup_cpu",
+        ];
+        for table in tables {
+            let here = count(&merged, &format!("SELECT count(*) FROM {table} WHERE node = '{node}'"));
+            assert_eq!(here, count(&own, &format!("SELECT count(*) FROM {table}")), "{table}");
+        }
+        assert!(count(&own, "SELECT count(*) FROM slices") > 0 && count(&own, "SELECT count(*) FROM slice_cuts") > 0);
+    }
+    assert_eq!(count(&merged, "SELECT count(*) FROM open_calls"), 1);
+    // The same is found, and the same said of the parts, as of the files beside each other.
+    let renamed = path("two.db");
+    fs::copy(&hung, &renamed).unwrap();
+    Connection::open(&renamed)
+        .unwrap()
+        .execute_batch("UPDATE events SET node = 'two'; UPDATE sessions SET node = 'two'")
+        .unwrap();
+    assert_eq!(found(&[&all]), found(&[&cut, &renamed]));
+    let notes = |traces: &[&Path]| -> Vec<Value> {
+        let report = report(traces);
+        let traces = report["traces"].as_array().unwrap().iter();
+        traces.map(|t| t["notes"].clone()).collect()
+    };
+    assert_eq!(notes(&[&all]), notes(&[&cut, &renamed]));
+    // Counts of two nodes cannot be told apart by row: a merged file is not cut.
+    let part = path("part.db");
+    let (_, err, code) = run(&["slice", arg(&all), "-o", arg(&part), "--last", "1s"]);
+    assert_eq!(code, 2);
+    assert!(
+        err.contains("a merged trace cannot be cut") && err.contains("merge the parts"),
+        "{err}"
+    );
+    assert!(!part.exists());
+}

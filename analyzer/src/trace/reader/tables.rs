@@ -528,7 +528,10 @@ impl Tables {
         }
         read(
             "slices",
-            "SELECT from_ns, to_ns, rows_before, rows_kept FROM main.slices ORDER BY rowid",
+            &format!(
+                "SELECT from_ns, to_ns, rows_before, rows_kept FROM {} ORDER BY rowid",
+                schema.from("slices")
+            ),
             &mut |r| {
                 let (from, to) = (r.int(0)?, r.int(1)?);
                 let first = *self.slice.get_or_insert(Slice {

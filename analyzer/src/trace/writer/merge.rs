@@ -17,6 +17,7 @@ use crate::trace::TraceError;
 use crate::trace::reader::open::Opened;
 use crate::trace::reader::scan::{self, RowSource as _, SqliteRows};
 use crate::trace::reader::schema::{COLUMNS, PARTS, Part, Schema};
+use crate::trace::slice;
 
 /// Tables that hold the same in every file.
 const SHARED: [&str; 4] = ["sources", "ops", "schema_info", "stack_traces"];
@@ -115,7 +116,10 @@ pub fn merge(inputs: &[(PathBuf, Option<String>)], out: &Path, replace: bool) ->
         nodes: taken.iter().map(|t| t.0.to_owned()).collect(),
         ..Merged::default()
     };
-    key_by_node(writer.conn()).map_err(|e| writer.error(e))?;
+    let known = |table: &str| files.iter().flat_map(|f| &f.2).any(|s| s.schema.table(table));
+    slice::declare(writer.conn(), known)
+        .and_then(|()| key_by_node(writer.conn()))
+        .map_err(|e| writer.error(e))?;
     let mut next = 1;
     for (position, (opened, conn, source)) in files
         .iter()
