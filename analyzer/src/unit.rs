@@ -279,6 +279,11 @@ pub fn show(value: Num, dim: Dim, style: Style) -> String {
     }
 }
 
+/// Prints a number of things: `1,234`.
+pub fn show_count(n: u64) -> String {
+    show(Num::int(n.into()), Dim::NONE, Style::Auto)
+}
+
 /// Prints a duration in nanoseconds.
 pub fn show_dur(ns: i64) -> String {
     show(Num::int(ns.into()), Dim::TIME, Style::Auto)

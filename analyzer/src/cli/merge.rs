@@ -8,6 +8,7 @@ use super::Outcome;
 use super::console::Console;
 use super::engine;
 use super::failure::Failure;
+use crate::unit::show_count;
 
 #[derive(Debug, Args)]
 #[command(after_help = HELP)]
@@ -53,7 +54,7 @@ pub(super) fn run(args: &MergeArgs, console: &mut Console) -> Result<Outcome, Fa
     console.out(&format!(
         "{}: {} events of {nodes}\n",
         args.output.display(),
-        merged.events
+        show_count(merged.events)
     ))?;
     for note in &merged.notes {
         console.err(&format!("note: {note}\n"));

@@ -7,11 +7,12 @@ use super::args::SimulateArgs;
 use super::console::Console;
 use super::engine;
 use super::failure::Failure;
+use crate::unit::show_count;
 
 pub(super) fn run(args: &SimulateArgs, console: &mut Console) -> Result<Outcome, Failure> {
     if let (Some(name), Some(path)) = (&args.scenario, &args.output) {
         let events = engine::simulate(name, path, args.events, args.seed, args.force)?;
-        console.out(&format!("{}: {events} events\n", path.display()))?;
+        console.out(&format!("{}: {} events\n", path.display(), show_count(events)))?;
         return Ok(Outcome::Fine);
     }
     let scenarios: Vec<_> = engine::scenarios().collect();

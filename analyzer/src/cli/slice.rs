@@ -10,7 +10,7 @@ use super::engine;
 use super::failure::Failure;
 use super::time::TimeArgs;
 use crate::trace::slice::{SliceOptions, slice};
-use crate::unit::{show_dur, show_utc};
+use crate::unit::{show_count, show_dur, show_utc};
 
 /// Arguments of `ingero slice`.
 #[derive(Debug, Args)]
@@ -55,11 +55,11 @@ pub(super) fn run(args: &SliceArgs, console: &mut Console) -> Result<Outcome, Fa
     console.out(&format!(
         "{}: {} of {} events, those that reach into {} from {}; {} bytes\n",
         args.output.display(),
-        done.kept,
-        done.before,
+        show_count(done.kept),
+        show_count(done.before),
         show_dur(done.window.len()),
         show_utc(done.window.start),
-        done.size_bytes
+        show_count(done.size_bytes)
     ))?;
     Ok(Outcome::Fine)
 }

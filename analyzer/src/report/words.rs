@@ -10,9 +10,7 @@ use crate::diagnosis::{
 use crate::unit::{Dim, Interval, Num, Style, digits, show, show_dur, show_utc};
 
 /// `1,234`.
-pub(super) fn count(n: u64) -> String {
-    show(Num::int(n.into()), Dim::NONE, Style::Auto)
-}
+pub(super) use crate::unit::show_count as count;
 
 /// `1 event`, `1,234 events`.
 pub(super) fn plural(n: u64, noun: &str) -> String {
