@@ -18,16 +18,17 @@ pub fn render(report: &Report<'_>, fail_on: Severity) -> String {
     let count = |n: usize| n.to_string();
     let unjudged = |r: &RuleResult| matches!(r.status, Status::NotApplicable | Status::Unknown);
     let counts = format!(
-        "tests=\"{}\" failures=\"{}\" errors=\"{}\" skipped=\"{}\"",
+        "tests=\"{}\" failures=\"{}\" errors=\"{}\"",
         count(rules.len() + report.problems.len()),
         count(rules.iter().filter(|r| fails(r)).count()),
         count(report.problems.len()),
-        count(rules.iter().filter(|r| unjudged(r)).count()),
     );
+    let skipped = count(rules.iter().filter(|r| unjudged(r)).count());
     let traces: Vec<&str> = report.analysis.traces.iter().map(|t| t.path.as_str()).collect();
     let mut out = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
     let _ = writeln!(out, "<testsuites name=\"ingero\" {counts}>");
-    let _ = writeln!(out, "  <testsuite name=\"{}\" {counts}>", escape(&traces.join(" ")));
+    let suite = escape(&traces.join(" "));
+    let _ = writeln!(out, "  <testsuite name=\"{suite}\" {counts} skipped=\"{skipped}\">");
     for p in report.problems {
         let (kind, path, text) = (p.kind.name(), escape(&p.path), escape(&p.message));
         let _ = writeln!(out, "    <testcase classname=\"{kind}\" name=\"{path}\">");
@@ -51,7 +52,7 @@ pub fn render(report: &Report<'_>, fail_on: Severity) -> String {
         } else if unjudged(r) {
             let _ = writeln!(
                 out,
-                ">\n      <skipped message=\"{}\"/>\n    </testcase>",
+                ">\n      <skipped>{}</skipped>\n    </testcase>",
                 escape(&r.reason)
             );
         } else if found.is_empty() {

@@ -75,6 +75,26 @@ fn perfetto_shows_what_was_recorded() {
 }
 
 #[test]
+fn perfetto_of_a_recording_is_sound() {
+    let Some(python) = python() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let (trace, out) = (repo("investigations/contention/trace.db"), dir.path().join("t.pftrace"));
+    export("perfetto", &trace, &out);
+    let facts: Value = serde_json::from_str(&script(python, "read_exports.py", &["perfetto", arg(&out)])).unwrap();
+    let sql = "SELECT op, count(*) n, sum(dur_ns) d FROM ev WHERE source IN ('cuda', 'driver') GROUP BY op";
+    let (rows, _, _) = run(&["query", "--format", "json", arg(&trace), sql]);
+    let rows: Vec<Value> = serde_json::from_str(&rows).unwrap();
+    assert!(rows.len() > 3);
+    for row in rows {
+        let op = row["op"].as_str().unwrap();
+        assert_eq!(facts["slices"][op], row["n"], "{op}");
+        assert_eq!(facts["spent"][op], row["d"], "{op}");
+    }
+    assert!(!facts["flows"].as_array().unwrap().is_empty());
+    assert!(facts["diagnoses"].to_string().contains("NOISY_NEIGHBOUR"));
+}
+
+#[test]
 fn perfetto_leads_from_cause_to_symptom() {
     let Some(python) = python() else { return };
     let dir = tempfile::tempdir().unwrap();

@@ -6,6 +6,7 @@ mod docs;
 mod export;
 mod mcp;
 mod merge;
+mod published;
 mod python;
 mod query;
 mod support;

@@ -6,7 +6,7 @@ import sys
 
 
 def perfetto(path):
-    """Decodes with the published schema and replays tracks, slices and flows."""
+    """Decodes with the published schema, without a field that it does not know, and replays tracks, slices and flows."""
     from perfetto.protos.perfetto.trace import perfetto_trace_pb2 as schema
 
     trace = schema.Trace()
@@ -27,9 +27,8 @@ def perfetto(path):
     slices, last = [], {}
     flows = collections.defaultdict(lambda: [None, None])
     counters = collections.Counter()
-    for i, packet in enumerate(trace.packet):
-        if i < 2000:
-            unknown(packet)
+    unknown(trace)
+    for packet in trace.packet:
         for n in packet.interned_data.event_names:
             names[n.iid] = n.name
         if packet.HasField("track_descriptor"):
@@ -133,6 +132,15 @@ def with_base64(raw):
     return raw
 
 
+def xml(path, schema):
+    """What a schema finds wrong with a document."""
+    from lxml import etree
+
+    rules = etree.XMLSchema(etree.parse(schema))
+    rules.validate(etree.parse(path))
+    return [f"line {e.line}: {e.message}" for e in rules.error_log]
+
+
 if __name__ == "__main__":
     kind, rest = sys.argv[1], sys.argv[2:]
-    print(json.dumps({"perfetto": perfetto, "parquet": parquet, "otlp": otlp}[kind](*rest)))
+    print(json.dumps({"perfetto": perfetto, "parquet": parquet, "otlp": otlp, "xml": xml}[kind](*rest)))
