@@ -122,7 +122,7 @@ pub struct Track {
     /// For each of equally long slices of the window, the share of it (thousandths) in which at
     /// least one event is in progress.
     pub busy: Vec<u16>,
-    /// The longest events, in time order.
+    /// The longest events, and the longest of each part of the window, in time order.
     pub bars: Vec<Bar>,
     /// In part of the window events may be missing from the file.
     pub partial: bool,

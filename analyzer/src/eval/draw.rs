@@ -19,8 +19,10 @@ use crate::view::{Bar, BarKind, Bin, Coverage, Drawing, Histogram, Join, Picture
 const PICTURES: usize = 40;
 /// Slices of a track.
 const SLICES: usize = 240;
-/// Events of a track that are drawn by themselves.
+/// Events of a track that are drawn by themselves: as many of the longest,
 const BARS: usize = 48;
+/// and the longest of each of so many parts of the time, so that there is something to zoom into.
+const PARTS: usize = 96;
 /// Threads drawn for a diagnosis.
 const THREADS: usize = 3;
 /// Histograms of a diagnosis.
@@ -186,7 +188,7 @@ impl<'t> Engine<'t> {
     fn track(&self, window: Interval, mut marks: Vec<Mark<'t>>, bars: usize) -> Track {
         let events = marks.len() as u64;
         let busy = slices(window, marks.iter().map(|m| m.when).collect());
-        // The longest; ties by time and place, so that the choice is always the same.
+        // Longest first; ties by time and place, so that the choice is always the same.
         let order = |m: &Mark<'_>| {
             (
                 std::cmp::Reverse(m.when.len()),
@@ -199,8 +201,11 @@ impl<'t> Engine<'t> {
         if marks.len() > bars {
             if bars > 0 {
                 marks.select_nth_unstable_by_key(bars - 1, order);
+                let rest = marks.split_off(bars);
+                marks.extend(longest_of_parts(window, rest, order));
+            } else {
+                marks.clear();
             }
-            marks.truncate(bars);
         }
         marks.sort_by_key(|m| (m.when, m.lane.thread, m.lane.op, m.at));
         let bars = marks.iter().map(|m| Bar {
@@ -449,6 +454,24 @@ fn stints_of<'t>(lanes: &[&'t Lane], window: Interval) -> Vec<Mark<'t>> {
         );
     }
     out
+}
+
+/// The first by an order among those that begin in each part of a window.
+fn longest_of_parts<'t, K: Ord>(
+    window: Interval,
+    marks: Vec<Mark<'t>>,
+    order: impl Fn(&Mark<'t>) -> K,
+) -> impl Iterator<Item = Mark<'t>> {
+    let mut best: Vec<Option<Mark<'t>>> = (0..PARTS).map(|_| None).collect();
+    for m in marks {
+        let into = i128::from(m.when.start) - i128::from(window.start);
+        let part = into * PARTS as i128 / i128::from(window.len().max(1));
+        let part = usize::try_from(part.max(0)).unwrap_or(0).min(PARTS - 1);
+        if best[part].as_ref().is_none_or(|b| order(&m) < order(b)) {
+            best[part] = Some(m);
+        }
+    }
+    best.into_iter().flatten()
 }
 
 /// Share of each slice of the window, thousandths, in which at least one interval is in progress.

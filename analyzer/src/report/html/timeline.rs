@@ -175,7 +175,8 @@ fn track(out: &mut String, t: &Track, window: Interval, joins: &[Join], stacked:
     }
     let mut note = words::plural(t.events, "event");
     if t.events > words::size(t.bars.len()) && !t.bars.is_empty() {
-        let _ = write!(note, ", the {} longest drawn", t.bars.len());
+        let drawn = words::count(words::size(t.bars.len()));
+        let _ = write!(note, ", {drawn} drawn: the longest of all and of each part of the time");
     }
     if t.partial {
         note.push_str("; not all are in the file");
