@@ -192,7 +192,12 @@ impl Score {
             Some(false) => rule.info += 1,
             None => {
                 rule.missed += 1;
-                self.wrong(case, Mistake::Missed, &t.rule, t.note.clone());
+                let said = case.analysis.rules.iter().find(|r| r.name == t.rule);
+                let said = said.map_or("there is no such rule".to_owned(), |r| {
+                    let reason = if r.reason.is_empty() { "" } else { ", " };
+                    format!("{}{reason}{}", r.status.name().replace('_', " "), r.reason)
+                });
+                self.wrong(case, Mistake::Missed, &t.rule, format!("{} ({said})", t.note));
             }
         }
     }

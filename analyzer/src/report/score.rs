@@ -58,7 +58,7 @@ pub fn text(score: &Score, options: &TextOptions) -> String {
         page.hang(&[], 0, "Not as it should be", Style::Strong);
     }
     for w in &score.wrong {
-        page.hang(&[("  - ", Style::Plain)], 4, &told(score, w), Style::Plain);
+        page.hang(&[("  - ", Style::Plain)], 4, &told(w), Style::Plain);
     }
     page.finish()
 }
@@ -107,13 +107,8 @@ fn facts(score: &Score) -> Vec<String> {
     out
 }
 
-fn told(score: &Score, w: &Wrong) -> String {
-    let missing = score.rules.get(&w.rule).is_some_and(|r| !r.exists);
-    let rule = match (w.rule.as_str(), missing) {
-        ("", _) => "nothing".to_owned(),
-        (name, true) => format!("{name} (there is no such rule)"),
-        (name, false) => name.to_owned(),
-    };
+fn told(w: &Wrong) -> String {
+    let rule = if w.rule.is_empty() { "nothing" } else { w.rule.as_str() };
     match w.what {
         Mistake::Missed => format!("{}: missed {rule}: {}", w.trace, w.detail),
         Mistake::FalseAlarm => format!("{}: false alarm {rule}, {}", w.trace, w.detail),
