@@ -772,6 +772,7 @@ impl<'t> Engine<'t> {
                 let name = self.thread_name(tid).map(|n| format!(" {n}")).unwrap_or_default();
                 out.push(format!("ran before: thread {tid}{name}"));
             }
+            (Some(preemptor::OTHER), _) => out.push("ran before: threads that are not recorded".into()),
             _ => {}
         }
         out.join(", ")

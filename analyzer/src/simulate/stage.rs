@@ -78,6 +78,12 @@ pub(crate) struct Thread {
 }
 
 impl Thread {
+    /// Never runs on CPU 0, where the training loop is.
+    pub(crate) fn beside_the_loop(mut self) -> Self {
+        self.cpu = 1 + self.tid.rem_euclid(3);
+        self
+    }
+
     /// A random number of its own.
     pub(crate) fn draw(&mut self, low: i64, high: i64) -> i64 {
         self.rng.between(low, high)

@@ -68,7 +68,7 @@ impl Job {
             // Workers are forked and do not exec.
             let fork = Event::new(stage.ops.fork, JOB, JOB, born, 0).args(0, pid);
             stage.push(fork.comm("python3"), None);
-            let worker = stage.thread(pid, pid, JOB, "pt_data_worker", born)?;
+            let worker = stage.thread(pid, pid, JOB, "pt_data_worker", born)?.beside_the_loop();
             job.workers.push(worker);
         }
         Ok(job)

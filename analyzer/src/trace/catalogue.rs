@@ -1177,7 +1177,7 @@ pub const FIELDS: &[FieldDef] = &[
         Field::Preemptor,
         "preemptor",
         FieldType::Enum(PREEMPTORS),
-        "whose thread ran on that CPU meanwhile",
+        "whose thread had that CPU meanwhile, for most of the wait as far as is known",
     ),
     fd(
         Field::PromptTokens,

@@ -286,7 +286,8 @@ pub struct Thread {
     pub sched: Rows,
 }
 
-/// Who ran on the CPU just before an off-CPU stint ended. Codes of [`Lane::preemptor`].
+/// Who had the CPU while a thread waited for it: for most of a long wait where the turns on that CPU are known,
+/// else who took it or had it last. Codes of [`Lane::preemptor`].
 pub mod preemptor {
     /// A thread of the same process or of its process tree.
     pub const OWN: u8 = 0;
@@ -348,7 +349,7 @@ pub struct Lane {
     pub uninterruptible: Vec<bool>,
     /// sched: codes of [`preemptor`].
     pub preemptor: Vec<u8>,
-    /// sched: thread id of who ran before, 0 idle, -1 not known.
+    /// sched: thread id of who ran before, 0 idle, -1 not known, -2 threads that are not recorded.
     pub prev_tid: Vec<i64>,
     /// Derived ops: name of the program (runs, children), request id or step label, XID message.
     pub name: Vec<String>,

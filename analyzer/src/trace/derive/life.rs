@@ -26,13 +26,24 @@ pub(crate) struct GpuLife {
     pub(crate) disturbances: Vec<Interval>,
     /// Whether an early allocation created the context.
     pub(crate) context_seen: bool,
+    /// Whether a kernel was launched before any device memory was allocated: kernels work on memory, so it
+    /// was allocated before the recording.
+    pub(crate) memory_before: bool,
 }
 
 /// Looks at the calls of one process.
 pub(crate) fn gpu_life(lanes: &[Calls<'_>], flags: &[Vec<u8>]) -> GpuLife {
     let mut out = GpuLife::default();
     let mut launches: std::collections::BTreeMap<i64, usize> = std::collections::BTreeMap::new();
+    let first_of = |op: &str| {
+        lanes
+            .iter()
+            .filter(|l| l.op.is(op))
+            .filter_map(|l| l.start.first())
+            .min()
+    };
     let first = lanes.iter().filter_map(|l| l.start.first()).min().copied().unwrap_or(0);
+    out.memory_before = first_of("launch").is_some_and(|launch| first_of("malloc").is_none_or(|m| launch < m));
     for (lane, flags) in lanes.iter().zip(flags) {
         let span = |i: usize| Interval::new(lane.start[i], lane.start[i].saturating_add(lane.dur[i]));
         let n = lane.start.len();
@@ -62,8 +73,17 @@ pub(crate) fn gpu_life(lanes: &[Calls<'_>], flags: &[Vec<u8>]) -> GpuLife {
 }
 
 /// Whether the process was already using the GPU when the recording began, as far as rows show.
-pub(crate) fn late(life: &GpuLife, first_call: i64, begin_seen: bool, recording_from: i64, trimmed: bool) -> bool {
-    !begin_seen && !life.context_seen && (trimmed || first_call <= recording_from.saturating_add(ATTACH))
+/// `allocations_kept`: every allocation is known to be a row.
+pub(crate) fn late(
+    life: &GpuLife,
+    first_call: i64,
+    begin_seen: bool,
+    recording_from: i64,
+    trimmed: bool,
+    allocations_kept: bool,
+) -> bool {
+    let at_once = first_call <= recording_from.saturating_add(ATTACH);
+    !begin_seen && !life.context_seen && (trimmed || at_once || (allocations_kept && life.memory_before))
 }
 
 /// When the steady state begins; `None` if that is not before `end`.
@@ -107,6 +127,22 @@ pub(crate) fn is_compiler(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_launches_before_allocating_was_at_work_before() {
+        let life = |memory_before, context_seen| GpuLife {
+            context_seen,
+            memory_before,
+            ..GpuLife::default()
+        };
+        // First seen two seconds into the recording, not at its beginning.
+        let late = |l: &GpuLife, begin_seen, kept| late(l, 2 * SEC, begin_seen, 0, false, kept);
+        assert!(late(&life(true, false), false, true));
+        assert!(!late(&life(true, false), false, false), "an allocation may be no row");
+        assert!(!late(&life(true, false), true, true), "it began in the recording");
+        assert!(!late(&life(false, false), false, true), "it allocated first");
+        assert!(!late(&life(true, true), false, true), "it made its context");
+    }
 
     #[test]
     fn steady_state_waits_for_quiet() {

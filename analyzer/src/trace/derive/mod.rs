@@ -3,6 +3,7 @@
 
 pub(crate) mod calls;
 pub(crate) mod counts;
+pub(crate) mod holders;
 pub(crate) mod life;
 pub(crate) mod limits;
 pub(crate) mod programs;

@@ -1,7 +1,9 @@
-//! When an off-CPU thread became runnable: from the recorder's details, or from wake-ups.
+//! When an off-CPU thread became runnable, and who held the CPU from there on: from the recorder's details,
+//! or from wake-ups.
 
 use rustc_hash::FxHashMap;
 
+use super::holders::{self, Stints};
 use crate::trace::identity::known;
 use crate::trace::model::UNKNOWN_TIME;
 use crate::trace::reader::columns::RawLane;
@@ -20,11 +22,13 @@ const STILL_OFF: i64 = 0xffff;
 pub(crate) fn from_details(lanes: &mut [RawLane], base: i64, details: &Details) -> usize {
     let switch = known(3, 1);
     let mut found = 0;
+    let mut cpus: Vec<Vec<Option<i64>>> = Vec::new();
     for lane in lanes.iter_mut().filter(|l| l.key.op == switch && l.len() > 0) {
         let n = lane.len();
         let mut cursor = details.cursor();
+        let mut on = vec![None; n];
         let (mut runnable, mut uninterruptible) = (Vec::with_capacity(n), Vec::with_capacity(n));
-        for i in 0..n {
+        for (i, on) in on.iter_mut().enumerate() {
             let (start, end) = (lane.start[i], lane.end(i));
             let Some([state, woken, preemptor, cpu]) = cursor.get(base.wrapping_add(i64::from(lane.row[i]))) else {
                 runnable.push(UNKNOWN_TIME);
@@ -32,6 +36,7 @@ pub(crate) fn from_details(lanes: &mut [RawLane], base: i64, details: &Details) 
                 continue;
             };
             found += 1;
+            *on = (cpu != STILL_OFF && cpu >= 0).then_some(cpu);
             runnable.push(if state == 0 {
                 start
             } else if woken == 0 && cpu == STILL_OFF {
@@ -51,8 +56,39 @@ pub(crate) fn from_details(lanes: &mut [RawLane], base: i64, details: &Details) 
         }
         lane.runnable = runnable;
         lane.uninterruptible = uninterruptible;
+        cpus.push(on);
     }
+    correct_holders(lanes, &cpus);
     found
+}
+
+/// Says of long waits who held the CPU. `cpus`: of each stint of each lane that has stints.
+fn correct_holders(lanes: &mut [RawLane], cpus: &[Vec<Option<i64>>]) {
+    let switch = known(3, 1);
+    let lanes: Vec<&mut RawLane> = lanes.iter_mut().filter(|l| l.key.op == switch && l.len() > 0).collect();
+    let times: Vec<(Vec<i64>, Vec<Option<i64>>)> = lanes
+        .iter()
+        .map(|lane| {
+            let end = (0..lane.len()).map(|i| lane.end(i)).collect();
+            let runnable = lane.runnable.iter().map(|&r| (r != UNKNOWN_TIME).then_some(r));
+            (end, runnable.collect())
+        })
+        .collect();
+    let mut stints: Vec<Stints<'_>> = Vec::with_capacity(lanes.len());
+    for ((lane, (end, runnable)), cpu) in lanes.into_iter().zip(&times).zip(cpus) {
+        // Rows out of order, or without who came before: nothing can be concluded.
+        if lane.sorted && lane.aux.len() == lane.start.len() {
+            stints.push(Stints {
+                tid: lane.key.tid,
+                start: &lane.start,
+                end,
+                runnable,
+                cpu,
+                holder: &mut lane.aux,
+            });
+        }
+    }
+    holders::correct(&mut stints);
 }
 
 /// Fills run states from wake-ups, all of which must be rows: a thread is runnable from its last

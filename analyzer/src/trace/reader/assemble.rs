@@ -13,7 +13,7 @@ use crate::trace::catalogue::{OPEN_CALL, Op, Source};
 use crate::trace::coverage;
 use crate::trace::derive::calls::{self, Calls};
 use crate::trace::derive::life::{self, GpuLife};
-use crate::trace::derive::{counts, limits, programs, requests};
+use crate::trace::derive::{counts, holders, limits, programs, requests};
 use crate::trace::identity::{At, Evidence, Identity, known};
 use crate::trace::model::{
     Bucket, Counted, Lane, Loss, Node, NodeIdx, ProcIdx, Process, Rows, Snapshot, Stored, Thread, ThreadIdx, Trace,
@@ -772,6 +772,11 @@ impl<'a> Builder<'a> {
         let children = self.compilers(identity, out, first_process);
         let from = self.node.sessions.first().map(|s| s.start);
         let from = from.or(self.node.observed.map(|o| o.start)).unwrap_or(i64::MIN);
+        let calls_lost = |l: &Loss| [Source::Cuda, Source::Driver].iter().any(|s| s.name() == l.source);
+        let none_lost = self.node.losses.as_ref().is_some_and(|all| !all.iter().any(calls_lost));
+        let mut probes = self.host.probes.iter().flatten();
+        let probed = probes.any(|p| p.attached && p.name == "cudaMalloc");
+        let allocations_kept = probed && none_lost && matches!(self.node.stored, Stored::Everything);
         for (life, gpu, mut more) in done {
             lanes.append(&mut more);
             let p = &mut out.processes[first_process as usize + life];
@@ -782,7 +787,8 @@ impl<'a> Builder<'a> {
                 ..
             } = gpu.clone();
             p.launcher = launcher.and_then(|tid| thread_of(life, tid));
-            p.late = life::late(&gpu, used.start, p.start_seen, from, self.host.kept_from.is_some());
+            let trimmed = self.host.kept_from.is_some();
+            p.late = life::late(&gpu, used.start, p.start_seen, from, trimmed, allocations_kept);
             disturbances.extend(children.get(&life).into_iter().flatten());
             p.steady_from = life::steady_from(used.start, p.late, disturbances, p.alive.end);
         }
@@ -1189,6 +1195,7 @@ fn preemptors(lane: &Lane, life: usize, host: &Host, node: &Node, identity: &Ide
     let mut known: FxHashMap<i64, Option<u8>> = FxHashMap::default();
     let code = |tid: i64, at: i64| match tid {
         0 => preemptor::IDLE,
+        holders::UNRECORDED => preemptor::OTHER,
         t if t < 0 => preemptor::UNKNOWN,
         _ if !identity.knows(tid) => {
             // Our recorder lists all threads of the targets; without that list it may be one of
