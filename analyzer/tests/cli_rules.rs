@@ -394,6 +394,40 @@ MANY: threshold doubled in `duration > 1 ms` in cuda.launch [duration > 1 ms] # 
 }
 
 #[test]
+fn a_severity_is_a_verdict_too() {
+    let dir = folder();
+    let rule = "when mem.oom => KILLED { severity high if cuda.launch.count >= 4, low }\n";
+    let with = |severity: &str| {
+        let test = |n: u32, level: &str| {
+            let expect = if severity.is_empty() {
+                String::new()
+            } else {
+                format!(" {{ severity {severity} {level} }}")
+            };
+            let launches = format!("every 1s from 1s to {}s cuda.cudaLaunchKernel pid=7 dur=3ms", n + 1);
+            format!("test \"{n}\" for KILLED {{ {launches} at 8s mem.oom pid=7 expect fires 1{expect} }}\n")
+        };
+        let tests = [test(3, "low"), test(4, "high"), test(5, "high")].concat();
+        fs::write(dir.path().join("rules/good.rules"), format!("{rule}{tests}")).unwrap();
+        run(dir.path(), &["rules", "mutate", "rules"]).0
+    };
+    let seen = with("");
+    assert!(seen.starts_with("KILLED: 4 mutants, 4 survived\n"), "{seen}");
+    for what in ["`>=` becomes `<=` in", "threshold halved in", "threshold doubled in"] {
+        assert!(
+            seen.contains(&format!("  severity high: {what} `cuda.launch.count >= 4`\n")),
+            "{seen}"
+        );
+    }
+    assert!(
+        seen.contains("  without `severity high if cuda.launch.count >= 4`\n"),
+        "{seen}"
+    );
+    let seen = with("=");
+    assert!(seen.starts_with("KILLED: 4 mutants, 0 survived\n"), "{seen}");
+}
+
+#[test]
 fn the_reference_is_current() {
     let dir = folder();
     let (out, _, code) = run(dir.path(), &["rules", "doc"]);

@@ -30,7 +30,7 @@ use std::sync::Mutex;
 use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 
-use crate::diagnosis::{Analysis, Status};
+use crate::diagnosis::{Analysis, Severity, Status};
 use crate::lang::hir::{Filter, MetricId, MetricKind, Program, Rule, Selector};
 use crate::lang::walk;
 use crate::trace::catalogue::{Field, Key, Op};
@@ -141,17 +141,29 @@ impl<'t> Engine<'t> {
     }
 }
 
-/// Whether each rule of the program holds, and for how many keys it fires: no diagnoses, no proof.
+/// What a rule comes to, without its proof.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// Whether it fires, and why not.
+    pub status: Status,
+    /// How severe it is for each key it fires for, by key.
+    pub severities: Vec<Severity>,
+}
+
+/// What each rule of the program comes to: no diagnoses, no proof.
 ///
 /// Equal metrics and selections of the rules are computed once, so many rules that differ by little
 /// cost little more than one.
-pub fn verdicts(program: &Program, trace: &Trace) -> Vec<(Status, usize)> {
+pub fn verdicts(program: &Program, trace: &Trace) -> Vec<Verdict> {
     let prepared = Prepared::new(trace, &selectors(program));
     let mut engine = Engine::new(program, trace, &prepared, None);
     engine.compute(&condition_metrics(program));
     let one = |r| {
         let v = engine.verdict(r);
-        (v.status, v.fired.len())
+        Verdict {
+            status: v.status,
+            severities: v.fired.iter().map(|key| engine.severity(r, *key)).collect(),
+        }
     };
     program.rules.par_iter().map(one).collect()
 }

@@ -242,16 +242,17 @@ impl<'t> Engine<'t> {
         }
     }
 
+    /// The first level whose condition holds.
+    pub(super) fn severity(&self, rule: &Rule, key: KeyVal) -> Severity {
+        let holds = |c: &Cond| self.judge(&rule.key, c, key).truth == Truth::True;
+        let mut arms = rule.severity.iter();
+        arms.find(|(_, c)| c.as_ref().is_none_or(holds))
+            .map_or(Severity::Medium, |(s, _)| *s)
+    }
+
     fn diagnosis(&self, rule: &Rule, key: KeyVal) -> Diagnosis {
         let trace = self.trace;
-        let severity = rule
-            .severity
-            .iter()
-            .find(|(_, c)| {
-                c.as_ref()
-                    .is_none_or(|c| self.judge(&rule.key, c, key).truth == Truth::True)
-            })
-            .map_or(Severity::Medium, |(s, _)| *s);
+        let severity = self.severity(rule, key);
         let joins = self.joins(rule, &rule.cond, key);
         let life = key::life(trace, key).unwrap_or_default();
         let mut evidence = Vec::new();

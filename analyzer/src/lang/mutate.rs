@@ -1,5 +1,5 @@
-//! Small changes to a rule's condition that its tests should notice: flipped comparisons, thresholds
-//! halved and doubled, parts left out, `within` dropped, percentiles swapped.
+//! Small changes to a rule's condition, and to those of its severities, that its tests should notice:
+//! flipped comparisons, thresholds halved and doubled, parts left out, `within` dropped, percentiles swapped.
 //!
 //! A selection that a condition writes several times is one thought: a change to it is made
 //! wherever it stands.
@@ -27,18 +27,19 @@ pub struct Mutants {
     pub list: Vec<Mutant>,
 }
 
-/// Every mutant of a rule's condition.
+/// Every mutant of a rule: first those of its condition, then those of its severities.
 pub fn mutants(program: &Program, rule: &Rule) -> Mutants {
     let mut m = Mutator {
         program,
         rule,
         metrics: program.metrics.clone(),
     };
-    let mut found = m.cond(&rule.cond);
-    found.extend(m.selections());
+    let mut found: Changed<Rule> = wrap(m.changes(&rule.cond), |cond| Rule { cond, ..rule.clone() });
+    found.extend(m.severities());
+    let same = |a: &Rule, b: &Rule| a.cond == b.cond && a.severity == b.severity;
     let mut list: Vec<Mutant> = Vec::new();
-    for (cond, what) in found {
-        if cond == rule.cond || list.iter().any(|o| o.rule.cond == cond) {
+    for (changed, what) in found {
+        if same(&changed, rule) || list.iter().any(|o| same(&o.rule, &changed)) {
             continue;
         }
         // The same words twice: a change at another place that reads alike.
@@ -47,8 +48,7 @@ pub fn mutants(program: &Program, rule: &Rule) -> Mutants {
             .filter(|o| o.what == what || o.what.starts_with(&format!("{what} (")))
             .count();
         let what = if n == 0 { what } else { format!("{what} ({})", n + 1) };
-        let rule = Rule { cond, ..rule.clone() };
-        list.push(Mutant { rule, what });
+        list.push(Mutant { rule: changed, what });
     }
     Mutants {
         metrics: m.metrics,
@@ -77,6 +77,40 @@ impl Mutator<'_> {
             self.metrics.len() - 1
         });
         MetricId(u32::try_from(at).unwrap_or(u32::MAX))
+    }
+
+    /// Changes to a condition and to what it selects.
+    fn changes(&mut self, c: &Cond) -> Changed<Cond> {
+        let mut out = self.cond(c);
+        out.extend(self.selections(c));
+        out
+    }
+
+    /// Changes to the condition of each level of severity, and the level left out.
+    fn severities(&mut self) -> Changed<Rule> {
+        let rule = self.rule;
+        let mut out = Vec::new();
+        for (i, (level, cond)) in rule.severity.iter().enumerate() {
+            let Some(cond) = cond else { continue };
+            let head = format!("severity {}", level.name());
+            for (changed, what) in self.changes(cond) {
+                let mut severity = rule.severity.clone();
+                severity[i].1 = Some(changed);
+                let rule = Rule {
+                    severity,
+                    ..rule.clone()
+                };
+                out.push((rule, format!("{head}: {what}")));
+            }
+            let mut severity = rule.severity.clone();
+            severity.remove(i);
+            let rule = Rule {
+                severity,
+                ..rule.clone()
+            };
+            out.push((rule, format!("without `{head} if {}`", self.words(cond))));
+        }
+        out
     }
 
     /// Changes to a condition itself, then to each of its parts.
@@ -279,14 +313,14 @@ impl Mutator<'_> {
         }
     }
 
-    /// Changes to each selection of the condition, wherever it stands.
-    fn selections(&mut self) -> Changed<Cond> {
+    /// Changes to each selection of a condition, wherever it stands there.
+    fn selections(&mut self, cond: &Cond) -> Changed<Cond> {
         let mut distinct: Vec<Selector> = Vec::new();
         let with_metrics = Program {
             metrics: self.metrics.clone(),
             ..Program::default()
         };
-        for sel in walk::selectors(&with_metrics, &self.rule.cond) {
+        for sel in walk::selectors(&with_metrics, cond) {
             if !distinct.contains(sel) && !sel.filters.is_empty() {
                 distinct.push(sel.clone());
             }
@@ -294,8 +328,7 @@ impl Mutator<'_> {
         let mut out = Vec::new();
         for sel in distinct {
             for (changed, what) in self.filters(&sel) {
-                let cond = self.replace_in(&self.rule.cond.clone(), &sel, &changed);
-                out.push((cond, what));
+                out.push((self.replace_in(cond, &sel, &changed), what));
             }
         }
         out

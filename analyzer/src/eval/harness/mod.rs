@@ -13,7 +13,7 @@ use rayon::prelude::*;
 
 use super::why::why_not;
 use super::{Options, analyze, select};
-use crate::diagnosis::{Diagnosis, RuleResult, Status};
+use crate::diagnosis::{Diagnosis, RuleResult, Severity, Status};
 use crate::fixture;
 use crate::lang;
 use crate::lang::hir::{CmpOp, Expect, Literal, Outcome, Program, Rule, Test};
@@ -230,6 +230,18 @@ fn as_expected(expected: Outcome, status: Status, n: usize) -> bool {
         Outcome::Unknown => status == Status::Unknown,
         Outcome::Skipped => status == Status::NotApplicable,
     }
+}
+
+/// Whether some of these severities is what an expectation asks for, as far as it asks for one.
+fn severity_as_expected(expect: &Expect, severities: &[Severity]) -> bool {
+    let asked = || expect.checks.iter().filter(|(field, ..)| field == "severity");
+    let fits = |s: &Severity| {
+        asked().all(|(_, op, literal)| match literal {
+            Literal::Word(word) | Literal::Text(word) => (word == s.name()) == (*op == CmpOp::Eq),
+            Literal::Num(..) => false,
+        })
+    };
+    asked().next().is_none() || severities.iter().any(fits)
 }
 
 fn check(d: &Diagnosis, (field, op, literal): &(String, CmpOp, Literal)) -> Result<(), String> {

@@ -2,8 +2,8 @@
 
 use rayon::prelude::*;
 
-use super::super::verdicts;
-use super::{Stored, as_expected, program_of};
+use super::super::{Verdict, verdicts};
+use super::{Stored, as_expected, program_of, severity_as_expected};
 use crate::lang::hir::{Program, Rule, Test};
 use crate::lang::mutate::{Mutants, mutants};
 use crate::source::SourceFile;
@@ -22,7 +22,7 @@ pub struct Survival {
 
 /// Changes each rule of the program and runs its tests on every change.
 ///
-/// A test notices a change by the status of the rule and by how often it fires. With `corpus` only
+/// A test notices a change by the status of the rule, by how often it fires, and by the severities. With `corpus` only
 /// those survivors count that change a verdict on one of these traces. All changes of a rule are
 /// judged together, so a trace is made once and equal parts are computed once.
 pub fn survivors(
@@ -72,8 +72,11 @@ fn noticed(
     let program = program_of(files, sets, program, test);
     let found = mutants(&program, program.rules.first()?);
     let judged = verdicts(&together(&program, &found, 0..found.list.len()), &trace);
-    let fails = |(status, n)| test.expects.iter().any(|e| !as_expected(e.outcome, status, n));
-    Some(judged.into_iter().map(fails).collect())
+    let as_all_expect = |v: &Verdict| {
+        let all = &mut test.expects.iter();
+        all.all(|e| as_expected(e.outcome, v.status, v.severities.len()) && severity_as_expected(e, &v.severities))
+    };
+    Some(judged.iter().map(|v| !as_all_expect(v)).collect())
 }
 
 /// Those mutants that come to another verdict than the rule on some trace.
