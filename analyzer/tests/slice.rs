@@ -255,3 +255,89 @@ fn what_cannot_be_cut_is_refused_and_the_original_stays() {
     let left: Vec<_> = std::fs::read_dir(c.folder.path()).unwrap().collect();
     assert_eq!(left.len(), 1, "{left:?}");
 }
+
+#[test]
+fn calls_that_did_not_return_and_limits_of_cgroups_go_along() {
+    let c = case("hol-blocking");
+    let start = int(&open(&c.whole), "SELECT min(timestamp) FROM events");
+    let db = Connection::open(&c.whole).unwrap();
+    let call = "INSERT INTO open_calls(pid,tid,source,op,start_ns,seen_ns,how) VALUES(4211,4211,1,5,?1,?2,'open')";
+    db.execute(call, [start + 44 * SEC, start + 60 * SEC]).unwrap();
+    db.execute(call, [start + 50 * SEC, start + 60 * SEC]).unwrap();
+    db.execute("INSERT INTO cgroup_cpu VALUES(?1,'/a',0,0,0,0)", [start + 41 * SEC])
+        .unwrap();
+    db.execute("INSERT INTO cgroup_metadata(cgroup_id,cgroup_path) VALUES(9,'/a')", [])
+        .unwrap();
+    drop(db);
+    let part = open(&c.cut("part.db", &window(40, 45)).unwrap().1);
+    assert_eq!(
+        rows(&part, "SELECT start_ns FROM open_calls"),
+        [format!("[Integer({})]", start + 44 * SEC)],
+        "one had not begun"
+    );
+    assert_eq!(
+        int(
+            &part,
+            "SELECT count(*) FROM cgroup_cpu JOIN cgroup_metadata USING (cgroup_path)"
+        ),
+        1
+    );
+}
+
+/// Every name and text of a trace, told by something that no format has.
+fn mark(path: &Path) {
+    Connection::open(path)
+        .unwrap()
+        .execute_batch(
+            "INSERT OR REPLACE INTO recording VALUES('command','/usr/bin/python3 /home/sEcret/run.py --token=sEcret');
+             UPDATE process_names SET name='sEcret-'||name;
+             UPDATE tasks SET comm='sEcret-'||comm;
+             UPDATE events SET id='sEcret-node:'||rowid, node='sEcret-node', comm='sEcret-'||comm, stack_ips='sEcret';
+             UPDATE sessions SET node='sEcret-node', pid_filter='sEcret';
+             UPDATE annotations SET labels=json_set(labels, '$.user', 'sEcret');
+             INSERT INTO recording_probes VALUES('cudaFree','/home/sEcret/lib/libcudart.so.12','failed','sEcret');
+             INSERT INTO cgroup_cpu VALUES(1,'/sEcret/pod',0,0,0,0);
+             INSERT INTO cgroup_metadata VALUES(9,'sEcret','/sEcret/pod','sEcret','sEcret');
+             INSERT INTO xids VALUES((SELECT max(timestamp)-1000000000 FROM events),'0000:01:00.0',31,'pid=1, name=sEcret');
+             UPDATE truth SET note='sEcret';
+             INSERT INTO stack_traces VALUES(1,'sEcret','sEcret');
+             INSERT INTO causal_chains(id,detected_at,severity,summary,root_cause,explanation) VALUES('sEcret:1',1,'LOW','sEcret','','');
+             CREATE TABLE notes_of_somebody(text TEXT); INSERT INTO notes_of_somebody VALUES('sEcret');",
+        )
+        .unwrap();
+}
+
+#[test]
+fn an_anonymous_part_names_nobody_and_is_judged_as_before() {
+    let c = case("hol-blocking");
+    mark(&c.whole);
+    let all = SliceOptions {
+        anonymise: true,
+        ..SliceOptions::default()
+    };
+    let (_, part) = c.cut("anonymous.db", &all).unwrap();
+    let bytes = std::fs::read(&part).unwrap();
+    let left = bytes.windows(6).position(|w| w == b"sEcret");
+    assert_eq!(left, None, "not even in a free page");
+    let db = open(&part);
+    assert_eq!(
+        int(
+            &db,
+            "SELECT count(*) FROM events WHERE id='node-1:'||rowid AND node='node-1'"
+        ),
+        int(&db, "SELECT count(*) FROM events")
+    );
+    let target = "SELECT target FROM recording_probes WHERE probe='cudaFree'";
+    assert_eq!(rows(&db, target), ["[Text(\"folder-1/libcudart.so.12\")]"]);
+    let same =
+        "SELECT count(*) FROM cgroup_cpu JOIN cgroup_metadata USING (cgroup_path) WHERE cgroup_path='/group-2/group-1'";
+    assert_eq!(int(&db, same), 1);
+    let numbers = "SELECT count(*) FROM annotations WHERE json_extract(labels,'$.prompt_tokens')='128'";
+    assert_eq!(int(&db, numbers), int(&open(&c.whole), numbers));
+
+    let (whole, _) = c.cut("named.db", &SliceOptions::default()).unwrap();
+    let options = ReadOptions::default();
+    let lanes_of = |path: &Path| lanes(path, &options).into_values().collect::<Vec<_>>();
+    assert_eq!(whole.kept, int(&db, "SELECT count(*) FROM events").unsigned_abs());
+    assert_eq!(lanes_of(&part), lanes_of(&c.folder.path().join("named.db")));
+}

@@ -58,6 +58,14 @@ pub(super) enum Failure {
     /// There is no rule to run.
     #[error("there is no rule to run")]
     NoRules,
+    /// A part was asked for around a finding that there is not.
+    #[error("{rule} finds nothing in this trace")]
+    NoFinding {
+        /// The rule.
+        rule: String,
+        /// Rules that find something.
+        fired: Vec<String>,
+    },
     /// A parameter value from the command line that no rule can use.
     #[error("a value given with --set cannot be used")]
     BadSet,
@@ -190,6 +198,8 @@ impl Failure {
             Self::Slice(SliceError::Merged { .. }) => {
                 Some("cut the traces it was made of, and merge the parts".to_owned())
             }
+            Self::NoFinding { fired, .. } if fired.is_empty() => Some("no rule does: give --from and --to".to_owned()),
+            Self::NoFinding { fired, .. } => Some(format!("these do: {}", fired.join(", "))),
             Self::Slice(SliceError::TooLarge { .. }) => {
                 Some("allow more: counts, names and threads of the whole recording are kept in every part".to_owned())
             }

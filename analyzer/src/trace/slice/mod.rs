@@ -8,12 +8,14 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, params};
 
-use super::catalogue::{Anchor, Op};
-use super::error::TraceError;
-use super::reader::open::Opened;
-use super::reader::schema::{PARTS, Schema};
-use super::reader::{Edge, WindowSpec};
-use super::writer::{Target, WriteError};
+mod anonymise;
+
+use crate::trace::catalogue::{Anchor, Op};
+use crate::trace::error::TraceError;
+use crate::trace::reader::open::Opened;
+use crate::trace::reader::schema::{PARTS, Schema};
+use crate::trace::reader::{Edge, WindowSpec};
+use crate::trace::writer::{Target, WriteError};
 use crate::unit::{Interval, MS};
 
 const TABLES_SQL: &str = include_str!("slice.sql");
@@ -31,6 +33,9 @@ pub struct SliceOptions {
     pub max_bytes: Option<u64>,
     /// Leaves the paths in the recorded command; else only the last part of each stays.
     pub keep_paths: bool,
+    /// Replaces names (nodes, processes, threads, cgroups, folders, labels) by numbered words and takes
+    /// out free texts, addresses and the command.
+    pub anonymise: bool,
     /// Replaces an existing file.
     pub replace: bool,
 }
@@ -101,7 +106,7 @@ pub fn slice(from: &Path, to: &Path, options: &SliceOptions) -> Result<Slice, Sl
     let mut window = Interval::new(start, end);
     loop {
         let target = Target::new(to, options.replace)?;
-        let (before, kept) = write(&target, &opened, window, options.keep_paths)?;
+        let (before, kept) = write(&target, &opened, window, options)?;
         if kept == 0 {
             return Err(SliceError::Empty);
         }
@@ -158,11 +163,13 @@ fn extent(conn: &Connection, path: &Path) -> Result<Option<Interval>, TraceError
 }
 
 /// Builds the part; how many events there were, and how many are left.
-fn write(target: &Target, opened: &Opened, window: Interval, keep_paths: bool) -> Result<(u64, u64), WriteError> {
+fn write(target: &Target, opened: &Opened, window: Interval, options: &SliceOptions) -> Result<(u64, u64), WriteError> {
     let conn = target.open()?;
     let run = || -> rusqlite::Result<(u64, u64)> {
         conn.execute_batch(
-            "PRAGMA page_size=4096; PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA trusted_schema=OFF;",
+            // What is overwritten or deleted must not stay in the file.
+            "PRAGMA page_size=4096; PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA trusted_schema=OFF; \
+             PRAGMA secure_delete=ON;",
         )?;
         opened.attach(&conn, "whole")?;
         let version: i64 = conn.query_row("PRAGMA whole.user_version", [], |r| r.get(0))?;
@@ -170,7 +177,9 @@ fn write(target: &Target, opened: &Opened, window: Interval, keep_paths: bool) -
         conn.execute_batch("BEGIN")?;
         let part = Part { conn: &conn, window };
         let counts = part.copy()?;
-        if !keep_paths {
+        if options.anonymise {
+            anonymise::anonymise(&conn)?;
+        } else if !options.keep_paths {
             part.scrub()?;
         }
         conn.execute_batch("COMMIT; DETACH whole;")?;
