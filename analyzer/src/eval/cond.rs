@@ -1,5 +1,6 @@
 //! Judging a condition for one key: truth, reasons, and the witnesses behind it.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::Engine;
@@ -7,7 +8,7 @@ use super::join::{self, Companions, Place, Stints, Wit};
 use super::key::{self, KeyVal};
 use super::logic::{Lack, Reason, Truth};
 use super::metric::{Mode, Runs};
-use super::select::{bounds, compare};
+use super::select::{Part, bounds, compare};
 use super::value::{Ext, Val};
 use crate::diagnosis::Link;
 use crate::lang::hir::{Arith, Base, CmpOp, Cond, Filter, MetricId, MetricKind, Selector, Stat, Value};
@@ -175,7 +176,7 @@ impl<'t> Engine<'t> {
         let bound = self.value(bound, key, Mode::All);
         match bound.point() {
             Some(b) => match side {
-                Value::Metric(id) => self.runs(&self.program.metrics[id.0 as usize], key, op, b),
+                Value::Metric(id) => self.runs(*id, key, op, b),
                 expression => self.runs_of(expression, key, op, b),
             },
             None => {
@@ -365,11 +366,13 @@ impl<'t> Engine<'t> {
         let Some(group) = Self::group_of(&groups, key.project(keys)) else {
             return Vec::new();
         };
-        let mut all: Vec<Wit<'t>> = group
-            .parts
+        let parts: Cow<'_, [Part<'t>]> = match range {
+            None => Cow::Borrowed(&group.parts),
+            Some(range) => group.parts.iter().map(|p| self.part_lasting(p, range)).collect(),
+        };
+        let mut all: Vec<Wit<'t>> = parts
             .iter()
             .flat_map(|p| p.iter().map(|i| (p.lane, i)))
-            .filter(|(l, i)| range.is_none_or(|(lo, hi)| lo <= l.dur[*i] && l.dur[*i] <= hi))
             .filter(|(l, i)| seg.is_none_or(|s| s.iter().any(|s| s.contains(l.start[*i]))))
             .map(|(l, i)| Wit {
                 when: l.interval(i),
@@ -568,16 +571,15 @@ impl<'t> Engine<'t> {
     }
 
     /// Running sums of a part; those of whole lanes are kept for other rules.
-    fn stints_of(&self, part: &super::select::Part<'t>) -> Arc<Stints> {
-        let make = || Arc::new(Stints::new(part.iter().map(|i| part.lane.interval(i))));
+    fn stints_of(&self, part: &Part<'t>) -> Arc<Stints<'t>> {
         if part.idx.is_some() {
-            return make();
+            return Arc::new(Stints::new(part.iter().map(|i| part.lane.interval(i))));
         }
-        let id = std::ptr::from_ref(part.lane) as usize;
+        let id = std::ptr::from_ref(part.lane).addr();
         if let Some(found) = self.stints.lock().ok().and_then(|s| s.get(&id).cloned()) {
             return found;
         }
-        let made = make();
+        let made = Arc::new(Stints::of_lane(part.lane));
         if let Ok(mut all) = self.stints.lock() {
             all.insert(id, Arc::clone(&made));
         }
@@ -903,8 +905,8 @@ impl<'t> Engine<'t> {
 #[derive(Debug)]
 struct StintsOf<'t> {
     thread: ThreadIdx,
-    stints: Arc<Stints>,
-    part: super::select::Part<'t>,
+    stints: Arc<Stints<'t>>,
+    part: Part<'t>,
 }
 
 /// Where anchors of the first placed term stand together with witnesses of the others.
@@ -943,7 +945,7 @@ impl<'t> Near<'t> {
 
     /// Whether the stints of a thread near a place sum to what is asked for.
     fn ok(&self, t: &StintsOf<'t>, place: Place, within: i64) -> bool {
-        t.stints.sum_near(place, within) >= self.least
+        t.stints.sum_reaches(place, within, self.least)
     }
 }
 

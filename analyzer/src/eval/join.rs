@@ -1,5 +1,9 @@
 //! Joining witnesses in time by sort-merge; nothing enumerates pairs.
 
+use std::borrow::Cow;
+use std::sync::OnceLock;
+
+use super::sums::Sums;
 use crate::trace::{Lane, ThreadIdx};
 use crate::unit::Interval;
 
@@ -112,50 +116,109 @@ pub(super) fn merge(mut all: Vec<Interval>, gap: i64) -> Vec<Interval> {
 }
 
 /// Stints of one thread with running sums: sums of whole stints near an anchor.
-#[derive(Debug, Default)]
-pub(super) struct Stints {
-    start: Vec<i64>,
-    /// Largest end up to and with `i`.
-    end: Vec<i64>,
-    sum: Vec<i64>,
+#[derive(Debug)]
+pub(super) struct Stints<'t> {
+    start: Cow<'t, [i64]>,
+    len: Cow<'t, [i64]>,
+    /// Largest end up to and with each, where that is not its own.
+    ends: Option<Vec<i64>>,
+    sums: Sums,
+    /// By power of two: the largest sum of stints that lie in reach of a stretch that long.
+    most: [OnceLock<i64>; 64],
 }
 
-impl Stints {
+impl<'t> Stints<'t> {
+    /// All of a lane; they do not overlap.
+    pub(super) fn of_lane(lane: &'t Lane) -> Self {
+        Self::of(Cow::Borrowed(&lane.start), Cow::Borrowed(&lane.dur))
+    }
+
     /// From intervals sorted by start that do not overlap.
     pub(super) fn new(all: impl Iterator<Item = Interval>) -> Self {
-        let mut out = Self {
-            start: Vec::new(),
-            end: Vec::new(),
-            sum: vec![0],
-        };
-        for i in all {
-            out.start.push(i.start);
-            out.end.push(out.end.last().map_or(i.end, |e| (*e).max(i.end)));
-            out.sum.push(out.sum.last().map_or(0, |s| s + i.len()));
+        let (start, len): (Vec<i64>, Vec<i64>) = all.map(|i| (i.start, i.len())).unzip();
+        Self::of(Cow::Owned(start), Cow::Owned(len))
+    }
+
+    fn of(start: Cow<'t, [i64]>, len: Cow<'t, [i64]>) -> Self {
+        let end = |(s, l): (&i64, &i64)| s.saturating_add(*l);
+        let ends = start.iter().zip(&*len).map(end);
+        let ends = (!ends.clone().is_sorted()).then(|| {
+            let mut largest = i64::MIN;
+            ends.map(|e| {
+                largest = largest.max(e);
+                largest
+            })
+            .collect()
+        });
+        Self {
+            sums: Sums::new(&len),
+            start,
+            len,
+            ends,
+            most: [const { OnceLock::new() }; 64],
         }
-        out
     }
 
     /// Sum of all.
     pub(super) fn total(&self) -> i64 {
-        self.sum.last().copied().unwrap_or(0)
+        self.sums.first(&self.len, self.len.len())
     }
 
     /// Range of stints no further than `within` from every anchor of a place.
     pub(super) fn near(&self, place: Place, within: i64) -> std::ops::Range<usize> {
-        let from = self
-            .end
-            .partition_point(|e| *e < place.latest_start.saturating_sub(within));
-        let to = self
-            .start
-            .partition_point(|s| *s <= place.earliest_end.saturating_add(within));
+        let after = place.latest_start.saturating_sub(within);
+        let from = match &self.ends {
+            Some(ends) => ends.partition_point(|e| *e < after),
+            None => {
+                // Those that begin later also end later.
+                let begun = self.start.partition_point(|s| *s < after);
+                let ended = |i: &usize| self.start[*i].saturating_add(self.len[*i]) < after;
+                begun - (0..begun).rev().take_while(|i| !ended(i)).count()
+            }
+        };
+        let until = place.earliest_end.saturating_add(within);
+        let to = self.start.partition_point(|s| *s <= until);
         from..to.max(from)
+    }
+
+    /// Whether their summed length is at least that. Mostly it is not, and what is the most anywhere
+    /// tells so without a look at the place.
+    pub(super) fn sum_reaches(&self, place: Place, within: i64, least: i64) -> bool {
+        let from = place.latest_start.saturating_sub(within);
+        let until = place.earliest_end.saturating_add(within);
+        self.most(until.saturating_sub(from)) >= least && self.sum_near(place, within) >= least
+    }
+
+    /// Stints near a stretch of that length sum to no more than this, wherever it lies.
+    fn most(&self, length: i64) -> i64 {
+        let class = length.max(1).cast_unsigned().next_power_of_two().trailing_zeros() as usize;
+        let Some(most) = self.most.get(class).filter(|_| class < 63) else {
+            return self.total();
+        };
+        *most.get_or_init(|| {
+            let (mut to, mut sum, mut most) = (0, 0, 0);
+            for (i, len) in self.len.iter().enumerate() {
+                // The first one near may end where the stretch begins.
+                let end = match &self.ends {
+                    Some(ends) => ends[i],
+                    None => self.start[i].saturating_add(*len),
+                };
+                let until = end.saturating_add(1 << class);
+                while self.start.get(to).is_some_and(|s| *s <= until) {
+                    sum += self.len[to];
+                    to += 1;
+                }
+                most = most.max(sum);
+                sum -= len;
+            }
+            most
+        })
     }
 
     /// Their summed length.
     pub(super) fn sum_near(&self, place: Place, within: i64) -> i64 {
         let r = self.near(place, within);
-        self.sum[r.end] - self.sum[r.start]
+        self.sums.first(&self.len, r.end) - self.sums.first(&self.len, r.start)
     }
 }
 
@@ -259,6 +322,39 @@ mod tests {
         assert_eq!(near(i(5, 30), 0), 30);
         assert_eq!(near(i(50, 95), 5), 5);
         assert_eq!(s.total(), 35);
+    }
+
+    #[test]
+    fn no_place_has_more_than_the_most() {
+        let mut state = 9u64;
+        let mut draw = |n: u64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            ((state >> 33) % n).cast_signed()
+        };
+        for round in 0..200 {
+            // Some overlap, as the parts of a busy thread may.
+            let mut at = 0;
+            let mut stints: Vec<Interval> = (0..draw(40))
+                .map(|_| {
+                    at += draw(30);
+                    let from = at;
+                    at += draw(20) - i64::from(round % 3 == 0) * draw(9);
+                    i(from, at)
+                })
+                .collect();
+            stints.sort_unstable();
+            let all = Stints::new(stints.into_iter());
+            for _ in 0..50 {
+                let latest_start = draw(900) - 20;
+                let place = Place {
+                    latest_start,
+                    earliest_end: latest_start + draw(60) - 20,
+                };
+                let (within, least) = (draw(40), draw(120));
+                let sum = all.sum_near(place, within);
+                assert_eq!(all.sum_reaches(place, within, least), sum >= least, "round {round}");
+            }
+        }
     }
 
     #[test]

@@ -20,12 +20,14 @@ mod profile;
 mod rank;
 mod segment;
 mod select;
+mod sift;
 pub mod sight;
 mod stored;
+mod sums;
 mod value;
 pub mod why;
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use rayon::prelude::*;
 use rustc_hash::FxHashMap;
@@ -66,7 +68,7 @@ struct Prepared {
     since_sync: FxHashMap<(ThreadIdx, Op), Vec<u32>>,
     run_state: Vec<bool>,
     /// By node: when requests were open.
-    requests: Vec<metric::Union>,
+    requests: Vec<metric::Union<'static>>,
 }
 
 /// Selections by selector and key.
@@ -80,7 +82,13 @@ struct Engine<'t> {
     names: Names,
     cache: Mutex<Cache<'t>>,
     /// Running sums of whole lanes, by the address of the lane.
-    stints: Mutex<FxHashMap<usize, std::sync::Arc<join::Stints>>>,
+    stints: Mutex<FxHashMap<usize, Arc<join::Stints<'t>>>>,
+    /// The longest duration of each block of a lane, by its address.
+    longest: Mutex<FxHashMap<usize, Arc<[i64]>>>,
+    /// When something was there, by what it is and whose.
+    unions: Mutex<FxHashMap<metric::Whose, Arc<metric::Union<'t>>>>,
+    /// Of sums over windows, by the first metric of those that differ only in statistic and window.
+    peaks: Mutex<FxHashMap<(MetricId, KeyVal), metric::Peaks>>,
     /// By metric: values of the keys that have events of it.
     values: Vec<FxHashMap<KeyVal, Cell>>,
     pid: Option<i64>,
@@ -115,6 +123,9 @@ impl<'t> Engine<'t> {
             names: Names::new(trace),
             cache: Mutex::default(),
             stints: Mutex::default(),
+            longest: Mutex::default(),
+            unions: Mutex::default(),
+            peaks: Mutex::default(),
             values: vec![FxHashMap::default(); program.metrics.len()],
             pid,
         }

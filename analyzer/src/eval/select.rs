@@ -1,5 +1,6 @@
 //! Which events a selector means for a key, and how many more there may have been.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use rayon::prelude::*;
@@ -8,6 +9,7 @@ use rustc_hash::FxHashMap;
 
 use super::key::{self, KeyVal, Keying};
 use super::logic::{Lack, Reason};
+use super::sift::{Test, every, largest, sift};
 use super::value::Ext;
 use super::{Engine, Thresholds};
 use crate::lang::hir::{Arith, Base, CmpOp, Filter, Selector, Value};
@@ -27,7 +29,20 @@ pub(super) struct Part<'t> {
     pub(super) idx: Option<Arc<[u32]>>,
 }
 
-impl Part<'_> {
+impl<'t> Part<'t> {
+    /// When its events start.
+    pub(super) fn starts(&self) -> Cow<'t, [i64]> {
+        match &self.idx {
+            None => Cow::Borrowed(&self.lane.start),
+            Some(idx) => idx.iter().map(|i| self.lane.start[*i as usize]).collect(),
+        }
+    }
+
+    /// Where its `i`-th event is in the lane.
+    pub(super) fn position(&self, i: usize) -> usize {
+        self.idx.as_ref().map_or(i, |idx| idx[i] as usize)
+    }
+
     /// Positions, ascending.
     pub(super) fn iter(&self) -> Positions<'_> {
         match &self.idx {
@@ -314,7 +329,7 @@ impl<'t> Engine<'t> {
             return self.groups(sel, key).iter().map(|g| g.key).collect();
         };
         // Whose gaps there are is known without looking at all of them: one of a thread speaks for all.
-        let any = |lane: &&Lane| {
+        let any = |lane: &&'t Lane| {
             let idx = self.pass(sel, lane, &Thresholds::default(), None);
             idx.is_none_or(|idx| !idx.is_empty())
         };
@@ -475,7 +490,7 @@ impl<'t> Engine<'t> {
     pub(super) fn select(
         &self,
         sel: &Selector,
-        lane: &Lane,
+        lane: &'t Lane,
         thresholds: &[Thresholds],
         from: Option<&Arc<[u32]>>,
     ) -> Chosen {
@@ -496,7 +511,7 @@ impl<'t> Engine<'t> {
                 maybe: Arc::from([]),
             };
         }
-        let list = |idx: Option<Arc<[u32]>>| idx.or_else(|| keep(lane, None, |_| true)).unwrap_or_default();
+        let list = |idx: Option<Arc<[u32]>>| idx.unwrap_or_else(|| every(lane.len()));
         let mut common: Vec<u32> = list(sure.take()).to_vec();
         let mut any = common.clone();
         for idx in found {
@@ -517,77 +532,111 @@ impl<'t> Engine<'t> {
     fn pass(
         &self,
         sel: &Selector,
-        lane: &Lane,
+        lane: &'t Lane,
         thresholds: &Thresholds,
         from: Option<Arc<[u32]>>,
     ) -> Option<Arc<[u32]>> {
-        let mut idx = from;
+        let mut tests = Vec::new();
         if sel.source == Source::Gpu && matches!(sel.base, Base::Ops(_)) && !lane.flags.is_empty() {
-            idx = keep(lane, idx, |i| lane.flags[i] & flag::NESTED == 0);
+            tests.push(Test::Flags {
+                flags: &lane.flags,
+                mask: flag::NESTED,
+                want: 0,
+                equal: true,
+            });
         }
-        for filter in &sel.filters {
-            idx = self.apply(filter, lane, thresholds, idx);
-            if idx.as_ref().is_some_and(|i| i.is_empty()) {
-                break;
-            }
+        if sel.filters.iter().all(|f| self.tests(f, lane, thresholds, &mut tests)) {
+            sift(lane.len(), from, &tests)
+        } else {
+            Some(Arc::from([]))
         }
-        idx
     }
 
-    fn apply(
-        &self,
-        filter: &Filter,
-        lane: &Lane,
-        thresholds: &Thresholds,
-        idx: Option<Arc<[u32]>>,
-    ) -> Option<Arc<[u32]>> {
-        // The common ones in tight loops.
+    /// Adds what a filter asks of each event. False where no event can pass.
+    fn tests<'e>(
+        &'e self,
+        filter: &'e Filter,
+        lane: &'t Lane,
+        thresholds: &'e Thresholds,
+        tests: &mut Vec<Test<'e>>,
+    ) -> bool {
         match filter {
-            Filter::All(list) => {
-                return list.iter().fold(idx, |idx, f| self.apply(f, lane, thresholds, idx));
-            }
-            Filter::Cmp(Value::Field(Field::Duration), op, rhs) => {
-                if let Some(bound) = constant(rhs, thresholds) {
-                    return match bounds(*op, bound) {
-                        Some((lo, hi)) => keep(lane, idx, |i| lo <= lane.dur[i] && lane.dur[i] <= hi),
-                        None => self.slow(filter, lane, thresholds, idx),
-                    };
-                }
-            }
-            Filter::Flag(Field::FirstUse) => {
-                return keep(lane, idx, |i| first_use(lane, i, thresholds));
-            }
+            Filter::All(list) => return list.iter().all(|f| self.tests(f, lane, thresholds, tests)),
+            Filter::Flag(Field::FirstUse) if lane.flags.is_empty() => return false,
+            Filter::Flag(Field::FirstUse) => tests.push(first_uses(lane, thresholds, true)),
             Filter::Not(inner) if **inner == Filter::Flag(Field::FirstUse) => {
-                if lane.flags.is_empty() {
-                    return idx;
+                if !lane.flags.is_empty() {
+                    tests.push(first_uses(lane, thresholds, false));
                 }
-                return keep(lane, idx, |i| !first_use(lane, i, thresholds));
             }
             _ => {
                 if let Some(same) = self.lane_wide(filter, lane) {
-                    return if same { idx } else { Some(Arc::from([])) };
+                    return same;
                 }
+                let test = self.within(filter, lane, thresholds);
+                tests.push(test.unwrap_or_else(|| self.other(filter, lane, thresholds)));
             }
         }
-        self.slow(filter, lane, thresholds, idx)
+        true
     }
 
-    fn slow(
-        &self,
-        filter: &Filter,
-        lane: &Lane,
-        thresholds: &Thresholds,
-        idx: Option<Arc<[u32]>>,
-    ) -> Option<Arc<[u32]>> {
+    /// A comparison of a whole column with a constant.
+    fn within<'e>(&'e self, filter: &Filter, lane: &'t Lane, thresholds: &Thresholds) -> Option<Test<'e>> {
+        let Filter::Cmp(Value::Field(field), op, rhs) = filter else {
+            return None;
+        };
+        let range = bounds(*op, constant(rhs, thresholds)?)?;
+        let values = match field {
+            Field::Duration => &lane.dur,
+            Field::Bytes => &lane.bytes,
+            Field::SinceSync => {
+                let values = self.prepared.since_sync.get(&(lane.thread, lane.op))?;
+                return Some(Test::CountWithin { values, range });
+            }
+            _ => return None,
+        };
+        // Most thresholds are longer than most calls.
+        let most = (*field == Field::Duration && range.0 > 0).then(|| self.longest_by_block(lane));
+        (!values.is_empty()).then_some(Test::Within { values, range, most })
+    }
+
+    /// The events of a part whose duration lies in a range.
+    pub(super) fn part_lasting(&self, part: &Part<'t>, range: (i64, i64)) -> Part<'t> {
+        let values = &part.lane.dur;
+        let most = part.idx.is_none().then(|| self.longest_by_block(part.lane));
+        Part {
+            lane: part.lane,
+            idx: sift(
+                part.lane.len(),
+                part.idx.clone(),
+                &[Test::Within { values, range, most }],
+            ),
+        }
+    }
+
+    /// The longest duration of each block of a lane.
+    fn longest_by_block(&self, lane: &'t Lane) -> Arc<[i64]> {
+        let id = std::ptr::from_ref(lane).addr();
+        if let Some(found) = self.longest.lock().ok().and_then(|l| l.get(&id).cloned()) {
+            return found;
+        }
+        let made = largest(&lane.dur);
+        if let Ok(mut all) = self.longest.lock() {
+            all.insert(id, Arc::clone(&made));
+        }
+        made
+    }
+
+    fn other<'e>(&'e self, filter: &'e Filter, lane: &'e Lane, thresholds: &'e Thresholds) -> Test<'e> {
         if let Filter::Cmp(a, op, b) = filter
-            && self.lane_wide(filter, lane).is_none()
             && let Some(linear) = Linear::of(a, b, thresholds)
         {
-            return keep(lane, idx, |i| {
-                linear.at(|f| self.field(lane, i, f)).is_some_and(|sum| holds(sum, *op))
-            });
+            let op = *op;
+            return Test::Other(Box::new(move |i| {
+                linear.at(|f| self.field(lane, i, f)).is_some_and(|sum| holds(sum, op))
+            }));
         }
-        keep(lane, idx, |i| self.test(filter, lane, i, thresholds))
+        Test::Other(Box::new(move |i| self.test(filter, lane, i, thresholds)))
     }
 
     /// The answer, where it is the same for all events of a lane.
@@ -1138,6 +1187,21 @@ fn first_use(lane: &Lane, i: usize, thresholds: &Thresholds) -> bool {
     flags & flag::FIRST_USE != 0 && !(thresholds.doubted_first && flags & flag::FIRST_UNSURE != 0)
 }
 
+/// Asks each launch whether it was the first of its kernel, as [`first_use`] does.
+fn first_uses<'e>(lane: &'e Lane, thresholds: &Thresholds, equal: bool) -> Test<'e> {
+    let unsure = if thresholds.doubted_first {
+        flag::FIRST_UNSURE
+    } else {
+        0
+    };
+    Test::Flags {
+        flags: &lane.flags,
+        mask: flag::FIRST_USE | unsure,
+        want: flag::FIRST_USE,
+        equal,
+    }
+}
+
 fn simple(f: &Filter) -> bool {
     match f {
         Filter::Flag(Field::FirstUse) => true,
@@ -1299,21 +1363,6 @@ fn matches_text(field: Field, want: &str, have: &str) -> bool {
     } else {
         want == have
     }
-}
-
-#[expect(
-    clippy::unnecessary_wraps,
-    reason = "`None` stands for all positions wherever this is used"
-)]
-fn keep(lane: &Lane, idx: Option<Arc<[u32]>>, pass: impl Fn(usize) -> bool) -> Option<Arc<[u32]>> {
-    Some(match idx {
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "a lane has fewer than 2^32 events: rows are u32"
-        )]
-        None => (0..lane.len()).filter(|&i| pass(i)).map(|i| i as u32).collect(),
-        Some(idx) => idx.iter().copied().filter(|&i| pass(i as usize)).collect(),
-    })
 }
 
 fn add_rows(whole: &mut Whole, lane: &Lane, segment: Interval) {

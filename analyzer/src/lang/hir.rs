@@ -556,6 +556,13 @@ pub struct Window {
     pub every_ns: i64,
 }
 
+impl Window {
+    /// Whether nobody chose where windows begin: then sums are taken wherever an event does.
+    pub fn slides(self) -> bool {
+        self.len_ns > 0 && self.every_ns * 10 == self.len_ns
+    }
+}
+
 /// Whose intervals count as the cause in `covered`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Scope {

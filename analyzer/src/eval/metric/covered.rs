@@ -1,14 +1,18 @@
 //! `covered(A, B)`: the share of A's time that lies inside B. This is how a rule proves a cause.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use super::super::Engine;
 use super::super::key::{self, KeyVal};
 use super::super::logic::{Lack, Reason};
-use super::super::select::{Group, hull};
+use super::super::merge::in_order;
+use super::super::select::{Group, Part, hull};
+use super::super::sums::Sums;
 use super::super::value::{Ext, Val};
+use super::super::{Engine, Thresholds};
 use crate::lang::hir::{Base, Scope, Segment, Selector};
 use crate::trace::catalogue::{Key, Op, Source, State};
 use crate::trace::{Lane, Rows, ThreadIdx, Trace};
@@ -19,56 +23,124 @@ const MAX_SHIFTED: usize = 512;
 /// How many offsets are tried.
 pub(in crate::eval) const SHIFTS: usize = 256;
 
+/// So many intervals are rather added up than looked up.
+const FEW: usize = 8;
+
 /// Disjoint sorted intervals with running sums.
 #[derive(Debug, Default)]
-pub(in crate::eval) struct Union {
-    start: Vec<i64>,
-    end: Vec<i64>,
-    /// Time covered before `start[i]`.
-    before: Vec<i64>,
+pub(in crate::eval) struct Union<'t> {
+    start: Cow<'t, [i64]>,
+    len: Cow<'t, [i64]>,
+    sums: Sums,
 }
 
-impl Union {
+impl<'t> Union<'t> {
     pub(in crate::eval) fn of(mut all: Vec<Interval>) -> Self {
         if !all.is_sorted() {
             all.sort_unstable();
         }
-        let mut out = Self::default();
-        let mut sum = 0;
-        for i in all {
-            match out.end.last_mut() {
-                Some(end) if i.start <= *end => {
-                    let grown = (i.end - *end).max(0);
-                    *end += grown;
-                    sum += grown;
-                }
-                _ => {
-                    out.before.push(sum);
-                    out.start.push(i.start);
-                    out.end.push(i.end);
-                    sum += i.len();
-                }
-            }
+        let mut out = Growing::default();
+        all.into_iter().for_each(|i| out.push(i));
+        out.done()
+    }
+
+    /// Of the events of a group.
+    pub(in crate::eval) fn of_group(group: &Group<'t>) -> Self {
+        if let [Part { lane, idx: None }] = group.parts.as_slice() {
+            return Self::of_lane(lane);
         }
-        out
+        let starts: Vec<Cow<'t, [i64]>> = group.parts.iter().map(Part::starts).collect();
+        let starts: Vec<&[i64]> = starts.iter().map(|s| &**s).collect();
+        let mut out = Growing::default();
+        in_order(&starts, |p, i| {
+            let part = &group.parts[p];
+            out.push(part.lane.interval(part.position(i)));
+        });
+        out.done()
+    }
+
+    /// Of all intervals of a lane: they stay where they are, unless some overlap.
+    pub(in crate::eval) fn of_lane(lane: &'t Lane) -> Self {
+        let ends = lane.start.iter().zip(&lane.dur).map(|(s, d)| s.saturating_add(*d));
+        let apart = ends.zip(lane.start.iter().skip(1)).all(|(end, next)| end <= *next);
+        if apart && lane.dur.iter().all(|d| *d >= 0) {
+            Self::new(Cow::Borrowed(&lane.start), Cow::Borrowed(&lane.dur))
+        } else {
+            Self::of((0..lane.len()).map(|i| lane.interval(i)).collect())
+        }
+    }
+
+    fn new(start: Cow<'t, [i64]>, len: Cow<'t, [i64]>) -> Self {
+        Self {
+            sums: Sums::new(&len),
+            start,
+            len,
+        }
+    }
+
+    /// Whether it takes little memory of its own.
+    fn is_small(&self) -> bool {
+        matches!(self.start, Cow::Borrowed(_)) || self.start.len() < 1 << 16
     }
 
     /// Time covered up to `t`.
     fn upto(&self, t: i64) -> i64 {
         let n = self.start.partition_point(|s| *s <= t);
         match n.checked_sub(1) {
-            Some(i) => self.before[i] + (t.min(self.end[i]) - self.start[i]),
+            Some(i) => self.sums.first(&self.len, i) + (t - self.start[i]).min(self.len[i]),
             None => 0,
         }
     }
 
     pub(in crate::eval) fn overlap(&self, i: Interval) -> i64 {
+        // Most events meet one or none: those are added up in place.
+        let first = self.start.partition_point(|s| *s <= i.start).saturating_sub(1);
+        let mut sum = 0;
+        for k in first..self.start.len().min(first + FEW) {
+            let start = self.start[k];
+            if start >= i.end {
+                return sum;
+            }
+            sum += (start.saturating_add(self.len[k]).min(i.end) - start.max(i.start)).max(0);
+        }
+        if self.start.len() <= first + FEW {
+            return sum;
+        }
         self.upto(i.end) - self.upto(i.start)
     }
 }
 
+/// A union on its way: intervals come by start.
+#[derive(Default)]
+struct Growing {
+    start: Vec<i64>,
+    len: Vec<i64>,
+    end: i64,
+}
+
+impl Growing {
+    fn push(&mut self, i: Interval) {
+        match self.len.last_mut() {
+            Some(len) if i.start <= self.end => *len += (i.end - self.end).max(0),
+            _ => {
+                self.start.push(i.start);
+                self.len.push(i.len());
+                self.end = i.end;
+            }
+        }
+        self.end = self.end.max(i.end);
+    }
+
+    fn done(self) -> Union<'static> {
+        Union::new(Cow::Owned(self.start), Cow::Owned(self.len))
+    }
+}
+
+/// What a union is of: the selection, and the thread, process or node by number.
+pub(in crate::eval) type Whose = (Selector, Scope, u64);
+
 /// Time in which some request was open, by node.
-pub(in crate::eval) fn open_requests(trace: &Trace) -> Vec<Union> {
+pub(in crate::eval) fn open_requests(trace: &Trace) -> Vec<Union<'static>> {
     let open = Op::by_name(Source::Request, "open");
     (0u16..)
         .take(trace.nodes.len())
@@ -83,20 +155,17 @@ pub(in crate::eval) fn open_requests(trace: &Trace) -> Vec<Union> {
 }
 
 /// All off-CPU time of a thread.
-pub(in crate::eval) fn union_of_off_cpu(engine: &Engine<'_>, thread: ThreadIdx) -> Union {
+pub(in crate::eval) fn union_of_off_cpu<'t>(engine: &Engine<'t>, thread: ThreadIdx) -> Union<'t> {
     let lanes = &engine.trace.lanes[engine.trace.thread(thread).lanes.clone()];
-    let stints = lanes
-        .iter()
-        .filter(|l| l.op.is("off_cpu"))
-        .flat_map(|l| (0..l.len()).map(|i| l.interval(i)));
-    Union::of(stints.collect())
+    let mut stints = lanes.iter().filter(|l| l.op.is("off_cpu"));
+    stints.next().map_or_else(Union::default, Union::of_lane)
 }
 
 /// A's events and B's unions, ready for sums and shifts.
-pub(in crate::eval) struct Proof {
+pub(in crate::eval) struct Proof<'t> {
     /// (interval, which union).
     events: Vec<(Interval, usize)>,
-    unions: Vec<Union>,
+    unions: Vec<Arc<Union<'t>>>,
     life: Interval,
     unobserved: Vec<bool>,
     windows: Vec<Option<Vec<Interval>>>,
@@ -118,7 +187,7 @@ impl<'t> Engine<'t> {
         scope: Scope,
         seg: &[Interval],
         key: KeyVal,
-    ) -> Result<Proof, Reason> {
+    ) -> Result<Proof<'t>, Reason> {
         let life = key::life(self.trace, key).unwrap_or_else(|| hull(seg));
         let (thresholds, doubt) = self.thresholds(&b.filters, key)?;
         let mut unsure = false;
@@ -140,31 +209,33 @@ impl<'t> Engine<'t> {
                     Scope::Node => (0, Vec::new()),
                 };
                 *slots.entry(id).or_insert_with(|| {
-                    let lanes: Vec<&Lane> = if scope == Scope::Node {
-                        let here = |l: &&Lane| self.trace.process_of(l).node == key.node();
-                        self.lanes(b).into_iter().filter(here).collect()
-                    } else {
-                        threads.iter().flat_map(|t| self.lanes_of_thread(b, *t)).collect()
-                    };
-                    let mut all = Vec::new();
-                    for lane in lanes {
-                        let chosen = self.select(b, lane, &thresholds, None);
-                        unsure |= !chosen.maybe.is_empty();
-                        match chosen.sure {
-                            None => all.extend((0..lane.len()).map(|i| lane.interval(i))),
-                            Some(idx) => all.extend(idx.iter().map(|&i| lane.interval(i as usize))),
+                    let whose = (
+                        b.clone(),
+                        scope,
+                        if scope == Scope::Node { key.node().0.into() } else { id },
+                    );
+                    let lanes = || -> Vec<&'t Lane> {
+                        if scope == Scope::Node {
+                            let here = |l: &&Lane| self.trace.process_of(l).node == key.node();
+                            self.lanes(b).into_iter().filter(here).collect()
+                        } else {
+                            threads.iter().flat_map(|t| self.lanes_of_thread(b, *t)).collect()
                         }
-                    }
+                    };
+                    let (union, sure) = self.union(whose, lanes, &thresholds);
+                    unsure |= !sure;
                     let rows = self.b_rows(b, scope, &threads, key, hull(seg));
                     proof.unobserved.push(rows == Rows::Unobserved);
                     proof.windows.push(match rows {
                         // What ends in a window is a row. After the last of one thread another may have
                         // begun that ended later; with several threads that may be so at any time.
-                        Rows::Windows(w) if scope == Scope::Thread && b.filters.is_empty() => Some(known(&w, &all)),
+                        Rows::Windows(w) if scope == Scope::Thread && b.filters.is_empty() => {
+                            Some(known(&w, &self.chosen(b, &lanes(), &thresholds).0))
+                        }
                         Rows::Windows(_) | Rows::AtLeast(_) => Some(Vec::new()),
                         _ => None,
                     });
-                    proof.unions.push(Union::of(all));
+                    proof.unions.push(union);
                     proof.unions.len() - 1
                 })
             });
@@ -175,6 +246,49 @@ impl<'t> Engine<'t> {
             return Err(doubt.unwrap_or_else(why));
         }
         Ok(proof)
+    }
+
+    /// The intervals of a selection in some lanes, and whether it is sure which they are.
+    fn chosen(&self, sel: &Selector, lanes: &[&'t Lane], thresholds: &[Thresholds]) -> (Vec<Interval>, bool) {
+        let (mut all, mut sure) = (Vec::new(), true);
+        for lane in lanes {
+            let chosen = self.select(sel, lane, thresholds, None);
+            sure &= chosen.maybe.is_empty();
+            match chosen.sure {
+                None => all.extend((0..lane.len()).map(|i| lane.interval(i))),
+                Some(idx) => all.extend(idx.iter().map(|&i| lane.interval(i as usize))),
+            }
+        }
+        (all, sure)
+    }
+
+    /// When B was there, and whether that is sure. Kept for other rules where its filters do not depend
+    /// on the key.
+    fn union(
+        &self,
+        whose: Whose,
+        lanes: impl Fn() -> Vec<&'t Lane>,
+        thresholds: &[Thresholds],
+    ) -> (Arc<Union<'t>>, bool) {
+        let shared = thresholds.iter().all(|t| t.values.is_empty());
+        let known = || self.unions.lock().ok().and_then(|u| u.get(&whose).cloned());
+        if let Some(found) = shared.then(known).flatten() {
+            return (found, true);
+        }
+        let lanes = lanes();
+        let whole = |l: &&'t Lane| whose.0.filters.is_empty() && (whose.0.source != Source::Gpu || l.flags.is_empty());
+        let (made, sure) = match lanes.as_slice() {
+            [lane] if whole(lane) => (Union::of_lane(lane), true),
+            _ => {
+                let (all, sure) = self.chosen(&whose.0, &lanes, thresholds);
+                (Union::of(all), sure)
+            }
+        };
+        let made = Arc::new(made);
+        if let (true, Ok(mut unions)) = (shared && sure && made.is_small(), self.unions.lock()) {
+            unions.insert(whose, Arc::clone(&made));
+        }
+        (made, sure)
     }
 
     /// How completely B is known for the threads of a slot.
@@ -330,7 +444,7 @@ fn known(windows: &[Interval], rows: &[Interval]) -> Vec<Interval> {
     windows.iter().filter_map(cut).collect()
 }
 
-impl Proof {
+impl Proof<'_> {
     /// Moves the events together around the life of the key and counts how often as much of them is
     /// covered as where they are. Deterministic: offsets are even, events are thinned evenly.
     pub(in crate::eval) fn shifted(&self) -> Shifted {
@@ -376,7 +490,7 @@ mod tests {
             Interval::new(30, 35),
             Interval::new(50, 60),
         ]);
-        assert_eq!((u.start.clone(), u.end.clone()), (vec![10, 50], vec![35, 60]));
+        assert_eq!((u.start.to_vec(), u.len.to_vec()), (vec![10, 50], vec![25, 10]));
         for (a, b, want) in [
             (0, 100, 35),
             (0, 12, 2),
@@ -386,6 +500,27 @@ mod tests {
             (60, 90, 0),
         ] {
             assert_eq!(u.overlap(Interval::new(a, b)), want, "{a}..{b}");
+        }
+    }
+    #[test]
+    fn a_lane_is_its_own_union() {
+        for (stints, apart) in [
+            (vec![(3, 4), (7, 0), (9, 5), (14, 2)], true),
+            (vec![(3, 4), (5, 1), (6, 9), (20, 1)], false),
+            (Vec::new(), true),
+        ] {
+            let mut lane = Lane::new(ThreadIdx(0), Op(0));
+            lane.start = stints.iter().map(|s| s.0).collect();
+            lane.dur = stints.iter().map(|s| s.1).collect();
+            let kept = Union::of_lane(&lane);
+            assert_eq!(matches!(kept.start, Cow::Borrowed(_)), apart);
+            let made = Union::of((0..lane.len()).map(|i| lane.interval(i)).collect());
+            for a in 0..25 {
+                for b in a..25 {
+                    let when = Interval::new(a, b);
+                    assert_eq!(kept.overlap(when), made.overlap(when), "{a}..{b}");
+                }
+            }
         }
     }
 }

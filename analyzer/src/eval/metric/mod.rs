@@ -1,12 +1,14 @@
 //! Statistics of selected events, one kind a file. Each gives a value with bounds.
 
 mod covered;
+mod peak;
 mod peer;
 mod stat;
 mod system;
 mod window;
 
-pub(super) use covered::{SHIFTS, Union, open_requests, union_of_off_cpu};
+pub(super) use covered::{SHIFTS, Union, Whose, open_requests, union_of_off_cpu};
+pub(super) use peak::Peaks;
 pub(super) use window::Runs;
 
 use rayon::prelude::*;

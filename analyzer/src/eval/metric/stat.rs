@@ -7,6 +7,7 @@ use super::super::Engine;
 use super::super::key::KeyVal;
 use super::super::logic::{Lack, Reason};
 use super::super::select::{Group, Missing, hull, intersect};
+use super::super::sums;
 use super::super::value::{Ext, Val};
 use super::Cell;
 use crate::lang::hir::{Base, Segment, Selector, Stat};
@@ -37,13 +38,16 @@ impl<'t> Engine<'t> {
         if let Some(why) = group.and_then(|g| g.uncertain.clone()) {
             return all(Val::unknown(why));
         }
-        let rows = Rows::gather(group, &seg);
+        let each = stats
+            .iter()
+            .any(|(s, _)| matches!(s, Stat::Pct(..) | Stat::Min | Stat::Max | Stat::Stddev));
+        let rows = Rows::gather(group, &seg, each);
         let len: i64 = seg.iter().map(|s| s.len()).sum();
         let windows = intersect(&missing.windows, &seg);
         let in_windows = (!missing.is_nothing() && !windows.is_empty()).then(|| {
             let mut rows = Rows::default();
             for w in &windows {
-                rows.add_ended(group, *w);
+                rows.add_ended(group, *w, each);
             }
             // What may belong to the selection or not may do so in the windows too.
             let missing = Missing::nothing().with_maybe(group, &windows);
@@ -115,62 +119,72 @@ impl<'t> Engine<'t> {
 /// Durations and sums of selected rows.
 #[derive(Default)]
 struct Rows {
+    n: u64,
+    /// Each of them, where asked for.
     durs: Vec<i64>,
     sum: i128,
     bytes: i128,
 }
 
 impl Rows {
-    fn gather(group: Option<&Group<'_>>, seg: &[Interval]) -> Self {
+    /// `each`: whether single durations are asked for as well.
+    fn gather(group: Option<&Group<'_>>, seg: &[Interval], each: bool) -> Self {
         let mut rows = Self::default();
         for s in seg {
-            rows.add(group, *s);
+            rows.add(group, *s, each);
         }
         rows
     }
 
     /// Those that ended in a window: calls are stored when they return, so one that began in it and
     /// returned later may be no row.
-    fn add_ended(&mut self, group: Option<&Group<'_>>, window: Interval) {
+    fn add_ended(&mut self, group: Option<&Group<'_>>, window: Interval, each: bool) {
         for part in group.into_iter().flat_map(|g| &g.parts) {
-            for i in part.iter().filter(|&i| window.contains(part.lane.interval(i).end)) {
-                self.durs.push(part.lane.dur[i]);
-                self.sum += i128::from(part.lane.dur[i]);
-                self.bytes += part.lane.bytes.get(i).map_or(0, |b| i128::from(*b));
+            let ended = |i: &usize| window.contains(part.lane.interval(*i).end);
+            self.add_some(part.lane, part.iter().filter(ended), each);
+        }
+    }
+
+    fn add(&mut self, group: Option<&Group<'_>>, seg: Interval, each: bool) {
+        let Some(group) = group else { return };
+        for part in &group.parts {
+            let lane = part.lane;
+            let from = lane.start.partition_point(|s| *s < seg.start);
+            let to = lane.start.partition_point(|s| *s <= seg.end).max(from);
+            match &part.idx {
+                None => {
+                    let durs = &lane.dur[from..to];
+                    if each {
+                        self.durs.extend_from_slice(durs);
+                    }
+                    self.n += durs.len() as u64;
+                    self.sum += sums::sum(durs);
+                    if !lane.bytes.is_empty() {
+                        self.bytes += sums::sum(&lane.bytes[from..to]);
+                    }
+                }
+                Some(idx) => {
+                    let from = idx.partition_point(|i| (*i as usize) < from);
+                    let to = idx.partition_point(|i| (*i as usize) < to).max(from);
+                    self.add_some(lane, idx[from..to].iter().map(|i| *i as usize), each);
+                }
             }
         }
     }
 
-    fn add(&mut self, group: Option<&Group<'_>>, seg: Interval) {
-        let Some(group) = group else { return };
-        for part in &group.parts {
-            let lane = part.lane;
-            match &part.idx {
-                None => {
-                    let from = lane.start.partition_point(|s| *s < seg.start);
-                    let to = lane.start.partition_point(|s| *s <= seg.end).max(from);
-                    self.durs.extend_from_slice(&lane.dur[from..to]);
-                    self.sum += lane.dur[from..to].iter().map(|d| i128::from(*d)).sum::<i128>();
-                    if !lane.bytes.is_empty() {
-                        self.bytes += lane.bytes[from..to].iter().map(|d| i128::from(*d)).sum::<i128>();
-                    }
-                }
-                Some(idx) => {
-                    for &i in idx.iter() {
-                        let i = i as usize;
-                        if seg.contains(lane.start[i]) {
-                            self.durs.push(lane.dur[i]);
-                            self.sum += i128::from(lane.dur[i]);
-                            self.bytes += lane.bytes.get(i).map_or(0, |b| i128::from(*b));
-                        }
-                    }
-                }
+    fn add_some(&mut self, lane: &Lane, positions: impl Iterator<Item = usize>, each: bool) {
+        for i in positions {
+            if each {
+                self.durs.push(lane.dur[i]);
             }
+            self.n += 1;
+            self.sum += i128::from(lane.dur[i]);
+            self.bytes += lane.bytes.get(i).map_or(0, |b| i128::from(*b));
         }
     }
 
     fn n(&self) -> u64 {
-        self.durs.len() as u64
+        self.n
     }
 
     /// `sorted` is filled on the first percentile and reused.
@@ -388,6 +402,7 @@ mod tests {
 
     fn rows(durs: &[i64]) -> Rows {
         Rows {
+            n: durs.len() as u64,
             durs: durs.to_vec(),
             sum: durs.iter().map(|d| i128::from(*d)).sum(),
             bytes: 0,

@@ -8,6 +8,7 @@ use super::super::logic::{Lack, Reason, Truth};
 use super::super::select::{Group, Identity, compare, exactly, hull};
 use super::super::value::Val;
 use super::Union;
+use super::peak::{Series, Weight};
 use super::stat::stddev;
 use crate::lang::hir::{Base, CmpOp, Metric, MetricId, MetricKind, Selector, Stat, Value, Window};
 use crate::lang::walk;
@@ -37,9 +38,10 @@ impl Runs {
 /// Bytes of the largest block of pages that the host kernel hands out at once (order 10).
 const LARGEST_PAGE: i128 = 4096 << 10;
 
-impl Engine<'_> {
+impl<'t> Engine<'t> {
     /// Runs of windows in which `metric op bound` holds. `bound` is a point.
-    pub(in crate::eval) fn runs(&self, metric: &Metric, key: KeyVal, op: CmpOp, bound: Num) -> Runs {
+    pub(in crate::eval) fn runs(&self, id: MetricId, key: KeyVal, op: CmpOp, bound: Num) -> Runs {
+        let metric = &self.program.metrics[id.0 as usize];
         let unknown = |why: Reason| Runs {
             truth: Truth::Unknown,
             why: Some(why.clone()),
@@ -83,38 +85,9 @@ impl Engine<'_> {
         if let Some(why) = group.and_then(|g| g.uncertain.clone()) {
             return unknown(why);
         }
-        let mut codes: BTreeMap<Identity<'_>, u32> = BTreeMap::new();
-        let mut code = |lane, i| {
-            let Stat::Distinct(field) = stat else { return None };
-            let next = u32::try_from(codes.len()).unwrap_or(u32::MAX);
-            self.identity(lane, i, *field).map(|v| *codes.entry(v).or_insert(next))
-        };
-        let mut events: Vec<Ev> = group
-            .into_iter()
-            .flat_map(|g| g.parts.iter().flat_map(|p| p.iter().map(|i| (p.lane, i))))
-            .map(|(l, i)| Ev {
-                start: l.start[i],
-                dur: l.dur[i],
-                bytes: l.bytes.get(i).copied().unwrap_or(0),
-                code: code(l, i),
-            })
-            .collect();
-        events.sort_unstable();
-        let busy = if *stat == Stat::Busy {
-            Union::of(events.iter().map(Ev::when).collect())
-        } else {
-            Union::default()
-        };
-        let mut out = Runs::none();
-        for piece in &pieces {
-            let from = events.partition_point(|e| e.start < piece.start);
-            let to = events.partition_point(|e| e.start <= piece.end).max(from);
-            let inside = &events[from..to];
-            out.add(
-                slide(inside, &busy, (*stat, metric.min_count), *w, *piece, (op, bound)),
-                op,
-            );
-        }
+        let mut out = self
+            .peak_runs(id, key, group, &pieces, (op, bound))
+            .unwrap_or_else(|| self.slid(metric, (*stat, *w), group, &pieces, (op, bound)));
         // More events than the rows show can only add to a sum: a bound from below stays proven. And no
         // window holds more than all that are missing and the most that one shows.
         let additive = is_additive(*stat);
@@ -132,7 +105,8 @@ impl Engine<'_> {
         if !missing.is_nothing() && !proven && !refuted {
             return unknown(missing.reason());
         }
-        if out.truth == Truth::False && (events.is_empty() || additive && out.best.empty) {
+        let none = group.is_none_or(|g| g.parts.is_empty());
+        if out.truth == Truth::False && (none || additive && out.best.empty) {
             out.best = if additive {
                 Val::exact(Num::ZERO, 0)
             } else {
@@ -141,6 +115,54 @@ impl Engine<'_> {
         } else if out.truth == Truth::False && out.best.empty {
             let what = format!("no window of {} holds enough events", crate::unit::show_dur(w.len_ns));
             return unknown(Reason::new(Lack::Few, what));
+        }
+        out
+    }
+
+    /// Runs of windows over the events themselves.
+    fn slid(
+        &self,
+        metric: &Metric,
+        (stat, w): (Stat, Window),
+        group: Option<&Group<'_>>,
+        pieces: &[Interval],
+        (op, bound): (CmpOp, Num),
+    ) -> Runs {
+        if stat == Stat::Busy {
+            let busy = group.map_or_else(Union::default, Union::of_group);
+            let mut out = Runs::none();
+            for piece in pieces {
+                out.add(slide(&[], &busy, (stat, 0), w, *piece, (op, bound)), op);
+            }
+            return out;
+        }
+        let mut codes: BTreeMap<Identity<'_>, u32> = BTreeMap::new();
+        let mut code = |lane, i| {
+            let Stat::Distinct(field) = stat else { return None };
+            let next = u32::try_from(codes.len()).unwrap_or(u32::MAX);
+            self.identity(lane, i, field).map(|v| *codes.entry(v).or_insert(next))
+        };
+        let mut events: Vec<Ev> = group
+            .into_iter()
+            .flat_map(|g| g.parts.iter().flat_map(|p| p.iter().map(|i| (p.lane, i))))
+            .map(|(l, i)| Ev {
+                start: l.start[i],
+                dur: l.dur[i],
+                bytes: l.bytes.get(i).copied().unwrap_or(0),
+                code: code(l, i),
+            })
+            .collect();
+        events.sort_unstable();
+        let busy = Union::default();
+        let mut out = Runs::none();
+        for piece in pieces {
+            let from = events.partition_point(|e| e.start < piece.start);
+            let to = events.partition_point(|e| e.start <= piece.end).max(from);
+            let inside = &events[from..to];
+            out.add(
+                slide(inside, &busy, (stat, metric.min_count), w, *piece, (op, bound)),
+                op,
+            );
         }
         out
     }
@@ -338,6 +360,16 @@ fn steps(seg: Interval, w: Window) -> Vec<Interval> {
 
 /// A statistic in each window; `None` where there is nothing to measure.
 fn values(group: Option<&Group<'_>>, stat: Stat, min_count: u64, windows: &[Interval]) -> Vec<Option<Num>> {
+    if stat == Stat::Busy {
+        let busy = group.map_or_else(Union::default, Union::of_group);
+        let share = |w: &Interval| Num::ratio(busy.overlap(*w).into(), w.len().into());
+        return windows.iter().map(share).collect();
+    }
+    if is_additive(stat) {
+        let series = group.map_or_else(Series::default, |g| Series::of(g, Weight::of(stat)));
+        let per = |w: &Interval| if stat == Stat::Rate { w.len().into() } else { 1 };
+        return windows.iter().map(|w| Num::ratio(series.sum(*w), per(w))).collect();
+    }
     let mut events: Vec<Ev> = group
         .into_iter()
         .flat_map(|g| g.parts.iter().flat_map(|p| p.iter().map(|i| (p.lane, i))))
@@ -349,7 +381,6 @@ fn values(group: Option<&Group<'_>>, stat: Stat, min_count: u64, windows: &[Inte
         })
         .collect();
     events.sort_unstable();
-    let busy = Union::of(events.iter().map(Ev::when).collect());
     let one = |w: &Interval| {
         let from = events.partition_point(|e| e.start < w.start);
         let to = events.partition_point(|e| e.start < w.end).max(from);
@@ -358,7 +389,6 @@ fn values(group: Option<&Group<'_>>, stat: Stat, min_count: u64, windows: &[Inte
             every_ns: w.len(),
         };
         match stat {
-            Stat::Busy => Num::ratio(busy.overlap(*w).into(), w.len().into()),
             // Which values of a field are different is told by single statistics only.
             Stat::Distinct(_) => None,
             _ => window_stat(&events[from..to], stat, min_count, window, None),
@@ -386,7 +416,7 @@ fn better(a: Num, b: Num, op: CmpOp) -> bool {
     }
 }
 
-fn push_run(runs: &mut Vec<Interval>, w: Interval) {
+pub(super) fn push_run(runs: &mut Vec<Interval>, w: Interval) {
     match runs.last_mut() {
         Some(last) if w.start <= last.end => last.end = last.end.max(w.end),
         _ => runs.push(w),
@@ -401,12 +431,6 @@ struct Ev {
     bytes: i64,
     /// Equal for equal values of the field whose different ones are counted.
     code: Option<u32>,
-}
-
-impl Ev {
-    fn when(&self) -> Interval {
-        Interval::new(self.start, self.start.saturating_add(self.dur))
-    }
 }
 
 impl Runs {
@@ -433,7 +457,7 @@ impl Runs {
     }
 }
 
-fn is_additive(stat: Stat) -> bool {
+pub(super) fn is_additive(stat: Stat) -> bool {
     matches!(stat, Stat::Count | Stat::Rate | Stat::Sum | Stat::Bytes)
 }
 
@@ -447,7 +471,7 @@ fn slide(
     seg: Interval,
     (op, bound): (CmpOp, Num),
 ) -> Runs {
-    let exact = is_additive(stat) && matches!(op, CmpOp::Gt | CmpOp::Ge) && w.every_ns * 10 == w.len_ns;
+    let exact = is_additive(stat) && matches!(op, CmpOp::Gt | CmpOp::Ge) && w.slides();
     let mut runs = Vec::new();
     let mut best: Option<Num> = None;
     let mut samples = 0;
