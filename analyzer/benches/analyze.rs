@@ -5,7 +5,7 @@
 //! `target/bench-traces`, and prints medians of 5 runs (of a machine that others use too, take the CPU
 //! time); `INGERO_BENCH_EVENTS=1000000,10000000` says which sizes, `INGERO_BENCH_ROUNDS=3` how many runs.
 //! Each measurement is a process of its own, so that its peak memory is its own.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "the output of a benchmark")]
+#![expect(clippy::print_stdout, reason = "the output of a benchmark")]
 #![allow(clippy::unwrap_used, reason = "a benchmark may unwrap")]
 
 use std::fmt::Write as _;

@@ -40,7 +40,9 @@ impl<'t> Union<'t> {
             all.sort_unstable();
         }
         let mut out = Growing::default();
-        all.into_iter().for_each(|i| out.push(i));
+        for i in all {
+            out.push(i);
+        }
         out.done()
     }
 

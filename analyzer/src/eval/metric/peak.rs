@@ -265,7 +265,7 @@ mod tests {
             ((state >> 33) % n).cast_signed()
         };
         for round in 0..100 {
-            let lanes: Vec<Lane> = (0..1 + round % 3)
+            let lanes: Vec<Lane> = (0..=round % 3)
                 .map(|t| {
                     let mut lane = Lane::new(ThreadIdx(t), Op(0));
                     lane.start = (0..draw(30)).map(|_| draw(100)).collect();

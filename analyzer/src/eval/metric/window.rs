@@ -38,7 +38,7 @@ impl Runs {
 /// Bytes of the largest block of pages that the host kernel hands out at once (order 10).
 const LARGEST_PAGE: i128 = 4096 << 10;
 
-impl<'t> Engine<'t> {
+impl Engine<'_> {
     /// Runs of windows in which `metric op bound` holds. `bound` is a point.
     pub(in crate::eval) fn runs(&self, id: MetricId, key: KeyVal, op: CmpOp, bound: Num) -> Runs {
         let metric = &self.program.metrics[id.0 as usize];
