@@ -227,6 +227,75 @@ impl Score {
     }
 }
 
+/// What rules come to with one of their thresholds a little lower or higher: the worst of all thresholds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sweep {
+    /// By rule, factor and threshold.
+    runs: BTreeMap<(String, Factor), BTreeMap<String, Counts>>,
+}
+
+/// What thresholds are multiplied with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Factor {
+    /// 0.8
+    Lower,
+    /// 1.2
+    Higher,
+}
+
+impl Factor {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Lower, Self::Higher];
+
+    /// As a fraction.
+    pub fn value(self) -> (i128, i128) {
+        match self {
+            Self::Lower => (4, 5),
+            Self::Higher => (6, 5),
+        }
+    }
+}
+
+/// Of one run over the corpus.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Planted things that are named, at any severity.
+    pub found: u64,
+    /// Diagnoses of LOW or above that name nothing planted.
+    pub false_alarms: u64,
+}
+
+impl Sweep {
+    /// Counts what a rule found in a trace after a change to one threshold. A trace without truth counts
+    /// nothing.
+    pub fn add(&mut self, rule: &str, factor: Factor, threshold: &str, found: &[Diagnosis], truth: &[Truth]) {
+        let run = self.runs.entry((rule.to_owned(), factor)).or_default();
+        let counts = run.entry(threshold.to_owned()).or_default();
+        if truth.is_empty() {
+            return;
+        }
+        let planted: Vec<&Truth> = truth.iter().filter(|t| is_planted(t)).collect();
+        let named = planted.iter().filter(|t| found.iter().any(|d| names(d, t)));
+        counts.found += named.count() as u64;
+        let loud = found.iter().filter(|d| is_loud(d));
+        counts.false_alarms += loud.filter(|d| !planted.iter().any(|t| names(d, t))).count() as u64;
+    }
+
+    /// The fewest found, and the most false alarms, over all thresholds of a rule; `None` where it has none.
+    pub fn worst(&self, rule: &str, factor: Factor) -> Option<Counts> {
+        let runs = self.runs.get(&(rule.to_owned(), factor))?.values();
+        let found = runs.clone().map(|c| c.found).min()?;
+        let false_alarms = runs.map(|c| c.false_alarms).max()?;
+        Some(Counts { found, false_alarms })
+    }
+
+    /// Every moved threshold of a rule, in words, with what it comes to.
+    pub fn of(&self, rule: &str, factor: Factor) -> impl Iterator<Item = (&str, Counts)> {
+        let runs = self.runs.get(&(rule.to_owned(), factor));
+        runs.into_iter().flatten().map(|(what, c)| (what.as_str(), *c))
+    }
+}
+
 fn is_planted(t: &Truth) -> bool {
     matches!(t.kind, TruthKind::Cause | TruthKind::Symptom)
 }

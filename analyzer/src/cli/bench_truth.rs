@@ -5,14 +5,20 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum, ValueHint};
 
 use super::Outcome;
-use super::analyze::{self, Request, compile, deliver};
+use super::analyze::{self, compile, deliver};
 use super::args::RuleArgs;
 use super::console::{Console, Kind};
+use super::engine;
 use super::failure::Failure;
+use super::rules::served;
 use crate::diagnosis::Analysis;
+use crate::eval;
+use crate::lang::hir::Program;
 use crate::report::score;
-use crate::score::{Case, Score};
+use crate::score::{Case, Factor, Score, Sweep};
+use crate::trace::Trace;
 use crate::trace::truth::{Truth, truth};
+use crate::unit::Num;
 
 /// Which corpus, and how to report.
 #[derive(Debug, Args)]
@@ -23,6 +29,9 @@ pub(super) struct BenchTruthArgs {
     corpus: Vec<PathBuf>,
     #[command(flatten)]
     rules: RuleArgs,
+    /// Also judge by each rule with one threshold at 0.8 and at 1.2 times its value
+    #[arg(long)]
+    sweep: bool,
     /// A table for people, or one JSON document (see `ingero schema bench-truth`)
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
@@ -41,8 +50,13 @@ those named as INFO only. TWINS look like what the rule names and are not.
 FALSE counts diagnoses of LOW or above that name nothing planted. RECALL counts
 INFO as found; PRECISION does not count it.
 
+With --sweep a second table says how far the verdicts are from a threshold:
+for each rule the worst of all its thresholds, moved one at a time. It takes
+about twenty times as long.
+
 Examples:
   ingero bench-truth investigations/
+  ingero bench-truth --sweep investigations/
   ingero bench-truth --rules mine.rules --format json corpus/";
 
 /// How to report.
@@ -54,11 +68,15 @@ enum Format {
 
 pub(super) fn run(args: &BenchTruthArgs, console: &mut Console) -> Result<Outcome, Failure> {
     let rules = compile(&args.rules, console)?;
+    if rules.program.rules.is_empty() {
+        return Err(Failure::NoRules);
+    }
     let mut outcome = Outcome::Fine;
+    let mut sweep = args.sweep.then(Sweep::default);
     let mut judged: Vec<(String, Vec<Truth>, Analysis)> = Vec::new();
     for path in traces(&args.corpus)? {
-        let truth = match truth(&path) {
-            Ok(truth) => truth,
+        let known = match truth(&path) {
+            Ok(known) => known,
             Err(e) => {
                 console.say(Kind::Error, &e.to_string());
                 outcome = Outcome::Partial;
@@ -66,21 +84,18 @@ pub(super) fn run(args: &BenchTruthArgs, console: &mut Console) -> Result<Outcom
             }
         };
         let paths = [path];
-        let request = Request {
-            traces: &paths,
-            ..Request::default()
-        };
-        let found = match analyze::judge(&rules, &request, console) {
+        let read = match analyze::read(&rules.program, &paths, console) {
             Err(Failure::NoTrace) => {
                 outcome = Outcome::Partial;
                 continue;
             }
-            found => found?,
+            read => read?,
         };
-        if !found.problems.is_empty() {
-            outcome = Outcome::Partial;
+        if let Some(sweep) = &mut sweep {
+            run_sweep(&rules.program, &read.trace, &known, sweep);
         }
-        judged.push((paths[0].display().to_string(), truth, found.analysis));
+        let analysis = engine::analyze(&rules.program, &read.trace, None, 0);
+        judged.push((paths[0].display().to_string(), known, analysis));
     }
     if judged.is_empty() {
         return Err(Failure::NoTrace);
@@ -91,11 +106,26 @@ pub(super) fn run(args: &BenchTruthArgs, console: &mut Console) -> Result<Outcom
         .collect();
     let score = Score::new(&cases);
     let shown = match args.format {
-        Format::Table => score::text(&score, &console.layout(args.output.is_some())),
-        Format::Json => score::json(&score),
+        Format::Table => score::text(&score, sweep.as_ref(), &console.layout(args.output.is_some())),
+        Format::Json => score::json(&score, sweep.as_ref()),
     };
     deliver(args.output.as_deref(), &shown, console)?;
-    Ok(outcome)
+    Ok(match served(&rules) {
+        Outcome::Fine => outcome,
+        other => other,
+    })
+}
+
+fn run_sweep(program: &Program, trace: &Trace, known: &[Truth], sweep: &mut Sweep) {
+    for rule in &program.rules {
+        for factor in Factor::ALL {
+            let (numer, denom) = factor.value();
+            let times = Num::ratio(numer, denom).unwrap_or(Num::ONE);
+            for run in eval::sweep::sweep(program, rule, times, trace) {
+                sweep.add(&rule.name, factor, &run.what, &run.diagnoses, known);
+            }
+        }
+    }
 }
 
 /// The traces of a corpus: files as named, and what ends in `.db` in folders and the folders in them.

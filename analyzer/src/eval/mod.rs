@@ -24,6 +24,7 @@ mod sift;
 pub mod sight;
 mod stored;
 mod sums;
+pub mod sweep;
 mod value;
 pub mod why;
 

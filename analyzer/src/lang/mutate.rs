@@ -27,11 +27,27 @@ pub struct Mutants {
     pub list: Vec<Mutant>,
 }
 
+/// How the words of a change begin that is a threshold times a factor.
+const TIMES: &str = "threshold times";
+
 /// Every mutant of a rule: first those of its condition, then those of its severities.
 pub fn mutants(program: &Program, rule: &Rule) -> Mutants {
+    changed(program, rule, None)
+}
+
+/// The rule with one threshold times a factor, for each of its thresholds; not for those that have no such
+/// neighbour.
+pub fn thresholds(program: &Program, rule: &Rule, factor: Num) -> Mutants {
+    let mut all = changed(program, rule, Some(factor));
+    all.list.retain(|m| m.what.starts_with(TIMES));
+    all
+}
+
+fn changed(program: &Program, rule: &Rule, factor: Option<Num>) -> Mutants {
     let mut m = Mutator {
         program,
         rule,
+        factor,
         metrics: program.metrics.clone(),
     };
     let mut found: Changed<Rule> = wrap(m.changes(&rule.cond), |cond| Rule { cond, ..rule.clone() });
@@ -62,6 +78,8 @@ type Changed<T> = Vec<(T, String)>;
 struct Mutator<'a> {
     program: &'a Program,
     rule: &'a Rule,
+    /// What thresholds are multiplied with; `None`: they are halved and doubled.
+    factor: Option<Num>,
     metrics: Vec<Metric>,
 }
 
@@ -276,7 +294,7 @@ impl Mutator<'_> {
     /// A side of a comparison: constants scaled, percentiles swapped.
     fn value(&mut self, v: &Value, text: &str) -> Changed<Value> {
         match v {
-            Value::Num(n) => scaled(*n, text),
+            Value::Num(n) => self.scaled(*n, text),
             Value::Metric(id) => {
                 let Some(metric) = self.metrics.get(id.0 as usize).cloned() else {
                     return Vec::new();
@@ -311,6 +329,26 @@ impl Mutator<'_> {
                 out
             }
         }
+    }
+
+    fn scaled(&self, n: Num, text: &str) -> Changed<Value> {
+        let by = |factor: Num, word: String| {
+            let n = n.times(factor).filter(|m| *m != n)?;
+            Some((Value::Num(n), format!("{word} in `{text}`")))
+        };
+        let half = Num::ratio(1, 2).unwrap_or(Num::ONE);
+        let changes = match self.factor {
+            None => vec![
+                by(half, "threshold halved".to_owned()),
+                by(Num::int(2), "threshold doubled".to_owned()),
+            ],
+            // Nothing is between a count of 1 and the next, and no share is more than all.
+            Some(factor) if n == Num::ONE || (n < Num::ONE && n.times(factor).is_some_and(|m| m > Num::ONE)) => {
+                Vec::new()
+            }
+            Some(factor) => vec![by(factor, format!("{TIMES} {}", factor.to_f64()))],
+        };
+        changes.into_iter().flatten().collect()
     }
 
     /// Changes to each selection of a condition, wherever it stands there.
@@ -475,18 +513,6 @@ fn flip(op: CmpOp) -> CmpOp {
 
 fn said_flip(from: CmpOp, to: CmpOp, text: &str) -> String {
     format!("`{}` becomes `{}` in `{text}`", from.text(), to.text())
-}
-
-fn scaled(n: Num, text: &str) -> Changed<Value> {
-    let by = |factor: Num, word| {
-        let n = n.times(factor).filter(|m| *m != n)?;
-        Some((Value::Num(n), format!("threshold {word} in `{text}`")))
-    };
-    let half = Num::ratio(1, 2).unwrap_or(Num::ONE);
-    [by(half, "halved"), by(Num::int(2), "doubled")]
-        .into_iter()
-        .flatten()
-        .collect()
 }
 
 /// The median for a tail and the 99th percentile for a median.

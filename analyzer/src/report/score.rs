@@ -6,7 +6,8 @@ use serde::Serialize;
 use super::json::pretty;
 use super::paint::{Page, Style, fit};
 use super::{MIN_WIDTH, TextOptions, words};
-use crate::score::{Mistake, RuleScore, Score, Wrong, share};
+use crate::score::{Factor, Mistake, RuleScore, Score, Sweep, Wrong, share};
+use crate::unit::Num;
 
 /// Columns of the numbers of the table.
 const HEAD: [&str; 8] = [
@@ -21,7 +22,7 @@ const HEAD: [&str; 8] = [
 ];
 
 /// Renders the table, and below it everything that is wrong; ends with a line feed.
-pub fn text(score: &Score, options: &TextOptions) -> String {
+pub fn text(score: &Score, sweep: Option<&Sweep>, options: &TextOptions) -> String {
     let mut page = Page::new(options.width.max(MIN_WIDTH), options.color, options.ascii);
     let rows: Vec<(&str, [String; 8])> = score
         .rules
@@ -30,25 +31,7 @@ pub fn text(score: &Score, options: &TextOptions) -> String {
         .map(|(name, r)| (name.as_str(), cells(r)))
         .chain([("all", cells(&score.total()))])
         .collect();
-    let widest = |i: usize| {
-        rows.iter()
-            .map(|(_, c)| c[i].len())
-            .max()
-            .unwrap_or(0)
-            .max(HEAD[i].len())
-    };
-    let widths: [usize; 8] = std::array::from_fn(widest);
-    let room = page.width.saturating_sub(widths.iter().map(|w| w + 1).sum());
-    let name = rows.iter().map(|(n, _)| n.len()).max().unwrap_or(0).min(room);
-    let line = |first: &str, cells: &[String; 8]| {
-        let cells = cells.iter().zip(widths).map(|(c, w)| format!(" {}", fit(c, w, true)));
-        format!("{}{}", fit(first, name, false), cells.collect::<String>())
-    };
-    page.line(&[(&line("RULE", &HEAD.map(str::to_owned)), Style::Dim)]);
-    for (first, cells) in &rows {
-        let style = if *first == "all" { Style::Strong } else { Style::Plain };
-        page.line(&[(&line(first, cells), style)]);
-    }
+    table(&mut page, HEAD, &rows);
     page.blank();
     for fact in facts(score) {
         page.hang(&[], 2, &fact, Style::Plain);
@@ -60,7 +43,82 @@ pub fn text(score: &Score, options: &TextOptions) -> String {
     for w in &score.wrong {
         page.hang(&[("  - ", Style::Plain)], 4, &told(w), Style::Plain);
     }
+    if let Some(sweep) = sweep {
+        swept(&mut page, score, sweep);
+    }
     page.finish()
+}
+
+/// Rows of numbers under their heads, the name of a rule in front.
+fn table<const N: usize>(page: &mut Page, head: [&str; N], rows: &[(&str, [String; N])]) {
+    let widest = |i: usize| {
+        rows.iter()
+            .map(|(_, c)| c[i].len())
+            .max()
+            .unwrap_or(0)
+            .max(head[i].len())
+    };
+    let widths: [usize; N] = std::array::from_fn(widest);
+    let room = page.width.saturating_sub(widths.iter().map(|w| w + 1).sum());
+    let name = rows.iter().map(|(n, _)| n.len()).max().unwrap_or(0).min(room);
+    let line = |first: &str, cells: &[String; N]| {
+        let cells = cells.iter().zip(widths).map(|(c, w)| format!(" {}", fit(c, w, true)));
+        format!("{}{}", fit(first, name, false), cells.collect::<String>())
+    };
+    page.line(&[(&line("RULE", &head.map(str::to_owned)), Style::Dim)]);
+    for (first, cells) in rows {
+        let style = if *first == "all" { Style::Strong } else { Style::Plain };
+        page.line(&[(&line(first, cells), style)]);
+    }
+}
+
+/// What moved thresholds come to, and by which of them something is lost or wrongly won.
+fn swept(page: &mut Page, score: &Score, sweep: &Sweep) {
+    page.blank();
+    let title = "With one threshold at a time at 0.8 and 1.2 times its value, the worst of them";
+    page.hang(&[], 0, title, Style::Strong);
+    let known = |r: &RuleScore| r.planted + r.twins + r.false_alarms > 0;
+    let told: Vec<(&str, &RuleScore)> = score
+        .rules
+        .iter()
+        .filter(|(_, r)| r.exists && known(r))
+        .map(|(n, r)| (n.as_str(), r))
+        .collect();
+    let number = |n: Option<u64>| n.map_or("-".to_owned(), words::count);
+    let rows: Vec<(&str, [String; 7])> = told
+        .iter()
+        .map(|(name, r)| {
+            let [low, high] = Factor::ALL.map(|f| sweep.worst(name, f));
+            let cells = [
+                Some(r.planted),
+                low.map(|c| c.found),
+                Some(r.found + r.info),
+                high.map(|c| c.found),
+                low.map(|c| c.false_alarms),
+                Some(r.false_alarms),
+                high.map(|c| c.false_alarms),
+            ];
+            (*name, cells.map(number))
+        })
+        .collect();
+    let head = ["PLANTED", "FOUND 0.8x", "1x", "1.2x", "FALSE 0.8x", "1x", "1.2x"];
+    table(page, head, &rows);
+    for (name, r) in told {
+        for factor in Factor::ALL {
+            for (what, c) in sweep.of(name, factor) {
+                let usual = r.found + r.info;
+                if c.found == usual && c.false_alarms == r.false_alarms {
+                    continue;
+                }
+                let line = format!(
+                    "{name}, {what}: {} found, {}",
+                    words::count(c.found),
+                    words::plural(c.false_alarms, "false alarm")
+                );
+                page.hang(&[("  - ", Style::Plain)], 4, &line, Style::Plain);
+            }
+        }
+    }
 }
 
 fn cells(r: &RuleScore) -> [String; 8] {
@@ -140,6 +198,23 @@ struct JsonScore<'a> {
     healthy: JsonHealthy,
     /// Everything that is not as it should be.
     wrong: Vec<JsonWrong<'a>>,
+    /// What each moved threshold comes to; null where not asked for.
+    sweep: Option<Vec<JsonShift<'a>>>,
+}
+
+/// A rule with one threshold moved.
+#[derive(Debug, Serialize, JsonSchema)]
+struct JsonShift<'a> {
+    /// Its name.
+    rule: &'a str,
+    /// 0.8 or 1.2.
+    factor: f64,
+    /// The change, in words.
+    change: &'a str,
+    /// Planted things that are named then, at any severity.
+    found: u64,
+    /// Diagnoses of low or above then that name nothing planted.
+    false_alarms: u64,
 }
 
 /// A row of the confusion matrix.
@@ -203,7 +278,7 @@ struct JsonWrong<'a> {
 }
 
 /// Renders the score, indented, ending with a line feed.
-pub fn json(score: &Score) -> String {
+pub fn json(score: &Score, sweep: Option<&Sweep>) -> String {
     let total = score.total();
     let shown = JsonScore {
         schema_version: SCHEMA_VERSION,
@@ -221,10 +296,27 @@ pub fn json(score: &Score) -> String {
             findings: score.healthy_findings,
         },
         wrong: score.wrong.iter().map(json_wrong).collect(),
+        sweep: sweep.map(|s| shifts(score, s)),
     };
     let mut text = pretty(&shown);
     text.push('\n');
     text
+}
+
+fn shifts<'a>(score: &'a Score, sweep: &'a Sweep) -> Vec<JsonShift<'a>> {
+    let rules = score.rules.keys().flat_map(|r| Factor::ALL.map(|f| (r.as_str(), f)));
+    rules
+        .flat_map(|(rule, factor)| {
+            let (numer, denom) = factor.value();
+            sweep.of(rule, factor).map(move |(change, c)| JsonShift {
+                rule,
+                factor: Num::ratio(numer, denom).map_or(1.0, Num::to_f64),
+                change,
+                found: c.found,
+                false_alarms: c.false_alarms,
+            })
+        })
+        .collect()
 }
 
 fn decimal(thousandths: Option<u32>) -> Option<f64> {

@@ -83,7 +83,8 @@ fn compile(names: &[PathBuf], set: &[(String, String)], console: &mut Console) -
     analyze::compile(&args, console)
 }
 
-fn served(rules: &Rules) -> Outcome {
+/// Whether every rule could be used.
+pub(super) fn served(rules: &Rules) -> Outcome {
     if rules.problems.iter().any(|p| p.is_error) {
         Outcome::Partial
     } else {
