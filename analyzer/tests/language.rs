@@ -290,3 +290,31 @@ fn imports_go_eight_files_deep_and_reach_sixty_four() {
     assert!(!wide(63).0.contains("error"));
     assert_eq!(wide(64).0.matches("reach 64 files at most").count(), 1);
 }
+
+/// Alone each stint counts for itself, near others their sum does: what is shown is what is compared.
+const MEASURED: &str = r#"
+when sched.off_cpu > 500ms per pid => AWAY
+when mem.oom and sched.off_cpu > 1s within 5s per pid => AWAY_NEAR
+test "the longer of two" for AWAY {
+  at 1s sched.off_cpu pid=7 tid=7 dur=800ms state=sleep
+  at 3s sched.off_cpu pid=7 tid=7 dur=600ms state=sleep
+  expect fires 1 { message = "sched.off_cpu is 800 ms (> 500 ms)" }
+}
+test "both together" for AWAY_NEAR {
+  at 1s sched.off_cpu pid=7 tid=7 dur=800ms state=sleep
+  at 2s mem.oom pid=7
+  at 3s sched.off_cpu pid=7 tid=7 dur=600ms state=sleep
+  expect fires 1 { message = "mem.oom_kill: 1; sched.off_cpu is 1.4 s (> 1 s)" }
+}
+"#;
+
+#[test]
+fn a_stint_alone_is_measured_by_itself() {
+    let files = [SourceFile::new("t", MEASURED)];
+    let out = compile(&files, &[]);
+    let tests = run_tests(&files, &[], &out.program, Only::default());
+    assert_eq!(tests.len(), 2, "{:?}", out.diagnostics);
+    for t in tests {
+        assert!(t.failure.is_none(), "{}: {}", t.name, t.failure.unwrap());
+    }
+}

@@ -29,6 +29,14 @@ const SYMPTOMS: usize = 3;
 /// Nearer than this (thousandths) counts as a near miss.
 const NEAR: u32 = 500;
 
+/// Whether a part of a condition is a term of a `within` group in it.
+fn grouped(whole: &Cond, part: &Cond) -> bool {
+    match whole {
+        Cond::Within { terms, .. } => terms.iter().any(|t| std::ptr::eq(t, part)),
+        other => other.parts().into_iter().any(|p| grouped(p, part)),
+    }
+}
+
 /// What a rule came to.
 pub(super) struct Outcome {
     pub(super) result: RuleResult,
@@ -570,12 +578,18 @@ impl<'t> Engine<'t> {
                 witnesses: self.pick(shown, Some(sel), MAX_WITNESSES),
             }],
             Cond::State { sel, op, bound, .. } => {
-                let total: i128 = shown.iter().map(|w| i128::from(w.when.len())).sum();
+                // Near the others of a group they count together, alone each for itself.
+                let lengths = shown.iter().map(|w| i128::from(w.when.len()));
+                let measured = if grouped(&rule.cond, c) {
+                    lengths.sum()
+                } else {
+                    lengths.max().unwrap_or(0)
+                };
                 vec![Evidence {
                     layer: sel.source.layer(),
                     text: self.words(rule, c),
                     metric: words_of_sel(sel),
-                    value: Measured::Exact(Num::int(total)),
+                    value: Measured::Exact(Num::int(measured)),
                     dim: Dim::TIME,
                     style: Style::Auto,
                     relation: op.text().into(),

@@ -32,11 +32,13 @@ pub(in crate::cli) struct MutateArgs {
 }
 
 const HELP: &str = "\
-Each rule is changed a little: comparisons flipped, thresholds halved and doubled, conditions, filters and
-`within` left out, percentiles swapped, in its condition and in those of its severities. A change that none
-of its tests notices (by what it says, how often, or `severity = …`) survives, and exits with 1.
+Each rule is changed a little, in its condition and in those of its severities:
+comparisons flipped, thresholds halved and doubled, conditions, filters and
+`within` left out, percentiles swapped. A change that none of its tests notices
+(by what it says, how often, or `severity = …`) survives, and exits with 1.
 
-A line of the file for --accept is RULE: CHANGE # REASON; one that no longer survives is an error too.
+A line of the file for --accept is RULE: CHANGE # REASON; one that no longer
+survives is an error too.
 
 Examples:
   ingero rules mutate mine.rules

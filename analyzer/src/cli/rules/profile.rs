@@ -26,9 +26,10 @@ pub(in crate::cli) struct ProfileArgs {
 }
 
 const HELP: &str = "\
-ROWS are looked at once however many conditions ask for them; SELECTED pass the filters, over all
-selections; WITNESSES stand behind conditions that hold; JOINS are `within` groups and overlaps. Each rule is
-judged by itself; together they share much of the work. Only the last column differs between runs.";
+ROWS are looked at once however many conditions ask for them; SELECTED pass
+the filters, over all selections; WITNESSES stand behind conditions that hold;
+JOINS are `within` groups and overlaps. Each rule is judged by itself; together
+they share much of the work. Only the last column differs between runs.";
 
 pub(super) fn run(args: &ProfileArgs, console: &mut Console) -> Result<Outcome, Failure> {
     let rules = analyze::compile(&args.rules, console)?;
