@@ -204,7 +204,7 @@ fn tail(report: &Report<'_>, zero: i64, with_node: bool, line: &mut impl FnMut(&
     line("### Traces");
     line("");
     for t in &a.traces {
-        line(&format!("- {}", escape(&words::coverage(t))));
+        line(&format!("- {}", escape(&words::coverage(t, report.window))));
         for note in &t.notes {
             line(&format!("  - {}", escape(note)));
         }

@@ -46,7 +46,7 @@ pub fn render(report: &Report<'_>) -> String {
     let artifacts: Vec<Value> = a
         .traces
         .iter()
-        .map(|t| json!({ "location": { "uri": uri(&t.path) }, "description": { "text": words::coverage(t) } }))
+        .map(|t| json!({ "location": { "uri": uri(&t.path) }, "description": { "text": words::coverage(t, report.window) } }))
         .collect();
     let log = json!({
         "$schema": "https://json.schemastore.org/sarif-2.1.0.json",

@@ -508,8 +508,12 @@ impl<'a> Text<'a> {
             "Traces"
         });
         for t in &self.report.analysis.traces {
-            self.page
-                .hang(&[("  - ", Style::Dim)], 4, &words::coverage(t), Style::Plain);
+            self.page.hang(
+                &[("  - ", Style::Dim)],
+                4,
+                &words::coverage(t, self.report.window),
+                Style::Plain,
+            );
             for p in t
                 .gpu_processes
                 .iter()

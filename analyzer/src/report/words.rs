@@ -338,11 +338,13 @@ pub(super) fn partly(analysis: &Analysis) -> Vec<String> {
         .collect()
 }
 
-/// What a trace holds, in one line.
-pub(super) fn coverage(t: &TraceSummary) -> String {
+/// What a trace holds, in one line, and how much of its time was looked at.
+pub(super) fn coverage(t: &TraceSummary, window: Option<Interval>) -> String {
     let mut out = format!("{}: {}", t.path, plural(t.events, "event"));
     if let Some(seen) = t.observed {
-        let _ = write!(out, " over {} from {}", show_dur(seen.len()), utc(seen.start));
+        // The events are those of the file, the time is what was looked at.
+        let over = if window.is_some() { ", looked at:" } else { " over" };
+        let _ = write!(out, "{over} {} from {}", show_dur(seen.len()), utc(seen.start));
     }
     if !t.generation.is_empty() {
         let _ = write!(out, ", format {}", t.generation);

@@ -63,14 +63,18 @@ impl Text<'_> {
             self.page.hang(&[("! ", Style::Alarm)], 2, &line, Style::Alarm);
         }
         for t in &self.report.analysis.traces {
-            self.page.hang(&[], 0, &words::coverage(t), Style::Plain);
+            self.page
+                .hang(&[], 0, &words::coverage(t, self.report.window), Style::Plain);
             for note in &t.notes {
                 self.page.hang(&[("  ", Style::Plain)], 2, note, Style::Plain);
             }
         }
         if let Some(w) = self.report.window {
             let (from, to) = (words::offset(w.start, self.zero), words::offset(w.end, self.zero));
-            let line = format!("Only {from} to {to} was looked at ({}).", show_dur(w.len()));
+            let line = format!(
+                "Only {from} to {to} was looked at ({}); what reaches beyond counts whole.",
+                show_dur(w.len())
+            );
             self.page.hang(&[], 2, &line, Style::Plain);
         }
     }

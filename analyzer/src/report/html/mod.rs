@@ -286,7 +286,7 @@ impl<'a> Html<'a> {
         self.out
             .push_str("<section aria-labelledby=\"coverage\">\n<h2 id=\"coverage\">What the trace covers</h2>\n<ul>\n");
         for t in a.traces.iter().take(LISTED) {
-            let _ = write!(self.out, "<li>{}", escape(&words::coverage(t)));
+            let _ = write!(self.out, "<li>{}", escape(&words::coverage(t, self.report.window)));
             for note in t.notes.iter().take(LISTED) {
                 let _ = write!(self.out, "<br><span class=\"dim\">{}</span>", escape(note));
             }
