@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use hyper::body::Incoming;
-use hyper::header::{AUTHORIZATION, HeaderValue, WWW_AUTHENTICATE};
+use hyper::header::{AUTHORIZATION, CONNECTION, HeaderValue, WWW_AUTHENTICATE};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
@@ -56,10 +56,16 @@ pub(super) async fn serve(
             let answer = service_fn(move |request: Request<Incoming>| {
                 let (service, token) = (service.clone(), Arc::clone(&token));
                 async move {
-                    if let Some(refusal) = refuse(&request, &token) {
-                        return Ok::<_, std::convert::Infallible>(refusal);
+                    let mut answer = match refuse(&request, &token) {
+                        Some(refusal) => refusal,
+                        None => service.handle(request).await,
+                    };
+                    // What was refused was not read to its end, so nothing can follow it.
+                    if answer.status().is_client_error() {
+                        let close = HeaderValue::from_static("close");
+                        answer.headers_mut().insert(CONNECTION, close);
                     }
-                    Ok(service.handle(request).await)
+                    Ok::<_, std::convert::Infallible>(answer)
                 }
             });
             // A client that goes away, or speaks something else, concerns nobody but itself.
