@@ -23,33 +23,33 @@ fn ingero() -> Command {
     command
 }
 
-#[test]
-fn the_first_command_prints_what_is_shown() {
-    let args = [
-        "analyze",
-        "--rules",
-        "rules/vllm.rules",
-        "investigations/hol-blocking/trace.db",
-    ];
-    assert!(readme().contains(&format!("$ cargo run --release -- {}\n", args.join(" "))));
+/// Runs a command that the README shows after `prompt`, and compares what it prints.
+fn prints_what_is_shown(prompt: &str, args: &[&str]) {
+    assert!(readme().contains(&format!("$ {prompt}{}\n", args.join(" "))));
     let out = ingero().args(args).assert().success().get_output().stdout.clone();
     let out = String::from_utf8(out).unwrap();
     assert!(readme().contains(out.trim_end()), "the README should show:\n{out}");
 }
 
 #[test]
+fn the_first_command_prints_what_is_shown() {
+    let trace = "investigations/hol-blocking/trace.db";
+    prints_what_is_shown(
+        "cargo run --release -- ",
+        &["analyze", "--rules", "rules/vllm.rules", trace],
+    );
+}
+
+#[test]
+fn the_healthy_server_is_judged_as_shown() {
+    let trace = "investigations/vllm-compile/trace.db";
+    prints_what_is_shown("ingero ", &["analyze", "--rules", "rules/vllm.rules", trace]);
+}
+
+#[test]
 fn the_processes_are_those_that_are_shown() {
-    let args = [
-        "explain",
-        "--per-process",
-        "--top",
-        "1",
-        "investigations/hol-blocking/trace.db",
-    ];
-    assert!(readme().contains(&format!("$ ingero {}\n", args.join(" "))));
-    let out = ingero().args(args).assert().success().get_output().stdout.clone();
-    let out = String::from_utf8(out).unwrap();
-    assert!(readme().contains(out.trim_end()), "the README should show:\n{out}");
+    let trace = "investigations/hol-blocking/trace.db";
+    prints_what_is_shown("ingero ", &["explain", "--per-process", "--top", "1", trace]);
 }
 
 #[test]

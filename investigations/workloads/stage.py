@@ -45,9 +45,10 @@ class Log:
             except OSError:
                 self.socket = None
 
-    def truth(self, kind, start, end, note):
+    def truth(self, kind, start, end, note, **whose):
+        """Of this thread, unless `whose` names another process (pid, tid; 0 is not known)."""
         self.send({"truth": kind, "start": start, "end": end, "note": note,
-                   "tid": threading.get_native_id(), "workload": self.name})
+                   "tid": threading.get_native_id(), "workload": self.name, **whose})
 
     def span(self, start, end, **labels):
         labels = {k: str(v) for k, v in labels.items()}
