@@ -98,7 +98,7 @@ impl<'t> Engine<'t> {
     fn judge_compare(&self, op: CmpOp, left: &Value, right: &Value, key: KeyVal) -> Judged {
         if let Some((side, op, bound)) = self.windowed(op, left, right) {
             let r = self.window_runs(side, op, bound, key);
-            return Judged::of(r.truth, r.why);
+            return Judged::of(r.truth, r.why.clone());
         }
         let (l, r) = (self.value(left, key, Mode::All), self.value(right, key, Mode::All));
         let truth = l.compare(op, &r);
@@ -172,25 +172,27 @@ impl<'t> Engine<'t> {
         ids.iter().any(over)
     }
 
-    pub(super) fn window_runs(&self, side: &Value, op: CmpOp, bound: &Value, key: KeyVal) -> Runs {
+    /// Found once for all that ask: verdict, witnesses, evidence, and other rules.
+    pub(super) fn window_runs(&self, side: &Value, op: CmpOp, bound: &Value, key: KeyVal) -> Arc<Runs> {
         let bound = self.value(bound, key, Mode::All);
-        match bound.point() {
-            Some(b) => match side {
-                Value::Metric(id) => self.runs(*id, key, op, b),
-                expression => self.runs_of(expression, key, op, b),
-            },
-            None => {
-                let why = bound
-                    .why
-                    .unwrap_or_else(|| Reason::new(Lack::Few, "the bound is not known"));
-                Runs {
-                    truth: Truth::Unknown,
-                    why: Some(why.clone()),
-                    runs: Vec::new(),
-                    best: Val::unknown(why),
-                }
-            }
+        let Some(b) = bound.point() else {
+            let why = bound
+                .why
+                .unwrap_or_else(|| Reason::new(Lack::Few, "the bound is not known"));
+            return Arc::new(Runs::unknown(why));
+        };
+        let id = (side.clone(), op, b, key);
+        if let Some(found) = self.runs.lock().ok().and_then(|r| r.get(&id).cloned()) {
+            return found;
         }
+        let made = Arc::new(match side {
+            Value::Metric(id) => self.runs(*id, key, op, b),
+            expression => self.runs_of(expression, key, op, b),
+        });
+        if let Ok(mut all) = self.runs.lock() {
+            all.insert(id, Arc::clone(&made));
+        }
+        made
     }
 
     /// The value of an expression for a key.
@@ -302,9 +304,9 @@ impl<'t> Engine<'t> {
             let runs = self.window_runs(side, op, bound, key);
             return Some(
                 runs.runs
-                    .into_iter()
+                    .iter()
                     .map(|when| Wit {
-                        when,
+                        when: *when,
                         thread: None,
                         event: None,
                     })
@@ -834,20 +836,12 @@ impl<'t> Engine<'t> {
         if others.is_empty() && states.is_empty() {
             return 0;
         }
+        let regions = (!others.is_empty()).then(|| join::common(&others, within));
         self.shifted(key, first, matched, |moved| {
-            let regions = if others.is_empty() {
-                None
-            } else {
-                let mut lists = vec![moved.iter().map(|m| m.0).collect::<Vec<_>>()];
-                lists.extend(others.iter().cloned());
-                Some(join::common(&lists, within))
-            };
             moved
                 .iter()
                 .filter(|(when, thread)| {
-                    regions
-                        .as_ref()
-                        .is_none_or(|r| r.iter().any(|r| r.touches(*when, within)))
+                    regions.as_ref().is_none_or(|r| join::touched(r, *when, within))
                         && (states.is_empty()
                             || place
                                 .of(*when)

@@ -77,27 +77,19 @@ pub(super) struct Region {
     to: i128,
 }
 
-impl Region {
-    /// Whether a witness, grown, reaches the region.
-    pub(super) fn touches(self, w: Interval, within: i64) -> bool {
-        let (a, b) = (
-            i128::from(w.start) * 2 - i128::from(within),
-            i128::from(w.end) * 2 + i128::from(within),
-        );
-        a <= self.to && self.from <= b
-    }
+/// Whether a witness, grown, reaches one of the regions, which are sorted and disjoint.
+pub(super) fn touched(regions: &[Region], w: Interval, within: i64) -> bool {
+    let end = i128::from(w.end) * 2 + i128::from(within);
+    let start = i128::from(w.start) * 2 - i128::from(within);
+    // The first that does not end before the witness begins.
+    let k = regions.partition_point(|r| r.to < start);
+    regions.get(k).is_some_and(|r| r.from <= end)
 }
 
 /// Those witnesses (sorted by start) that take part in some region.
 pub(super) fn taking_part<'t>(list: &[Wit<'t>], regions: &[Region], within: i64) -> Vec<Wit<'t>> {
     list.iter()
-        .filter(|w| {
-            let end = i128::from(w.when.end) * 2 + i128::from(within);
-            let start = i128::from(w.when.start) * 2 - i128::from(within);
-            // Regions are sorted and disjoint: the first that does not end before the witness begins.
-            let k = regions.partition_point(|r| r.to < start);
-            regions.get(k).is_some_and(|r| r.from <= end)
-        })
+        .filter(|w| touched(regions, w.when, within))
         .copied()
         .collect()
 }

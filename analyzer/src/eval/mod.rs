@@ -34,7 +34,7 @@ use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 
 use crate::diagnosis::{Analysis, Severity, Status};
-use crate::lang::hir::{Filter, MetricId, MetricKind, Program, Rule, Selector};
+use crate::lang::hir::{CmpOp, Filter, MetricId, MetricKind, Program, Rule, Selector, Value};
 use crate::lang::walk;
 use crate::trace::catalogue::{Field, Key, Op};
 use crate::trace::{ThreadIdx, Trace};
@@ -75,6 +75,9 @@ struct Prepared {
 /// Selections by selector and key.
 type Cache<'t> = FxHashMap<(Selector, Vec<Key>), Groups<'t>>;
 
+/// An expression over windows, what its values are compared with, and for whom.
+type Sought = (Value, CmpOp, Num, KeyVal);
+
 /// One trace, one program, and what has been computed of them so far.
 struct Engine<'t> {
     trace: &'t Trace,
@@ -90,6 +93,10 @@ struct Engine<'t> {
     unions: Mutex<FxHashMap<metric::Whose, Arc<metric::Union<'t>>>>,
     /// Of sums over windows, by the first metric of those that differ only in statistic and window.
     peaks: Mutex<FxHashMap<(MetricId, KeyVal), metric::Peaks>>,
+    /// Runs of windows by comparison and key.
+    runs: Mutex<FxHashMap<Sought, Arc<metric::Runs>>>,
+    /// Values in the windows of a grid, by metric and key.
+    tables: Mutex<FxHashMap<(MetricId, KeyVal, metric::Grid), metric::Table>>,
     /// By metric: values of the keys that have events of it.
     values: Vec<FxHashMap<KeyVal, Cell>>,
     pid: Option<i64>,
@@ -127,6 +134,8 @@ impl<'t> Engine<'t> {
             longest: Mutex::default(),
             unions: Mutex::default(),
             peaks: Mutex::default(),
+            runs: Mutex::default(),
+            tables: Mutex::default(),
             values: vec![FxHashMap::default(); program.metrics.len()],
             pid,
         }

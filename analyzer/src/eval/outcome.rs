@@ -522,7 +522,7 @@ impl<'t> Engine<'t> {
                 let windowed = self.windowed(*op, left, right);
                 let (l, r) = match windowed {
                     Some((m, op, bound)) => (
-                        self.window_runs(m, op, bound, key).best,
+                        self.window_runs(m, op, bound, key).best.clone(),
                         self.value(bound, key, Mode::All),
                     ),
                     None => {
@@ -841,7 +841,7 @@ impl<'t> Engine<'t> {
                 Part::Value(v, dim, style) => {
                     let val = match v {
                         v if self.looks_at_windows(v) => {
-                            self.window_runs(v, CmpOp::Gt, &Value::Num(Num::ZERO), key).best
+                            self.window_runs(v, CmpOp::Gt, &Value::Num(Num::ZERO), key).best.clone()
                         }
                         _ => {
                             let all = self.value(v, key, Mode::All);
@@ -897,7 +897,7 @@ impl<'t> Engine<'t> {
     pub(super) fn sides(&self, left: &Value, op: CmpOp, right: &Value, key: KeyVal) -> (Val, CmpOp, Val) {
         let all = |v| self.value(v, key, Mode::All);
         match self.windowed(op, left, right) {
-            Some((m, op, bound)) => (self.window_runs(m, op, bound, key).best, op, all(bound)),
+            Some((m, op, bound)) => (self.window_runs(m, op, bound, key).best.clone(), op, all(bound)),
             None => (all(left), op, all(right)),
         }
     }

@@ -9,7 +9,7 @@ mod window;
 
 pub(super) use covered::{SHIFTS, Union, Whose, open_requests, union_of_off_cpu};
 pub(super) use peak::Peaks;
-pub(super) use window::Runs;
+pub(super) use window::{Grid, Runs, Table};
 
 use rayon::prelude::*;
 use rustc_hash::FxHashMap;

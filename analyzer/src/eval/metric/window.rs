@@ -1,18 +1,22 @@
 //! Sliding windows: `metric over 1s > x` asks for runs of windows that satisfy a bound.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::super::Engine;
 use super::super::key::KeyVal;
 use super::super::logic::{Lack, Reason, Truth};
-use super::super::select::{Group, Identity, compare, exactly, hull};
+use super::super::merge::in_order;
+use super::super::select::{Group, Identity, Part, compare, exactly, hull};
 use super::super::value::Val;
 use super::Union;
 use super::peak::{Series, Weight};
 use super::stat::stddev;
-use crate::lang::hir::{Base, CmpOp, Metric, MetricId, MetricKind, Selector, Stat, Value, Window};
+use crate::lang::hir::{Base, CmpOp, Metric, MetricId, MetricKind, Segment, Selector, Stat, Value, Window};
 use crate::lang::walk;
-use crate::trace::catalogue::Source;
+use crate::trace::Lane;
+use crate::trace::catalogue::{Key, Source};
 use crate::trace::coverage;
 use crate::unit::{Interval, Num};
 
@@ -29,7 +33,28 @@ pub(in crate::eval) struct Runs {
     pub(in crate::eval) best: Val,
 }
 
+/// A value for each window of a grid; `None` where there is nothing to measure.
+pub(in crate::eval) type Table = Arc<[Option<Num>]>;
+
+/// The windows of an expression over several: those of its first metric for its key.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(in crate::eval) struct Grid {
+    segment: Segment,
+    window: Window,
+    on: Vec<Key>,
+    key: KeyVal,
+}
+
 impl Runs {
+    pub(in crate::eval) fn unknown(why: Reason) -> Self {
+        Self {
+            truth: Truth::Unknown,
+            why: Some(why.clone()),
+            runs: Vec::new(),
+            best: Val::unknown(why),
+        }
+    }
+
     fn holds(&self) -> bool {
         self.truth == Truth::True
     }
@@ -38,16 +63,10 @@ impl Runs {
 /// Bytes of the largest block of pages that the host kernel hands out at once (order 10).
 const LARGEST_PAGE: i128 = 4096 << 10;
 
-impl Engine<'_> {
+impl<'t> Engine<'t> {
     /// Runs of windows in which `metric op bound` holds. `bound` is a point.
     pub(in crate::eval) fn runs(&self, id: MetricId, key: KeyVal, op: CmpOp, bound: Num) -> Runs {
         let metric = &self.program.metrics[id.0 as usize];
-        let unknown = |why: Reason| Runs {
-            truth: Truth::Unknown,
-            why: Some(why.clone()),
-            runs: Vec::new(),
-            best: Val::unknown(why),
-        };
         let key = key.project(&metric.key);
         let MetricKind::Stat {
             sel,
@@ -56,7 +75,7 @@ impl Engine<'_> {
             over: Some(w),
         } = &metric.kind
         else {
-            return unknown(Reason::new(Lack::Partial, "not a windowed metric"));
+            return Runs::unknown(Reason::new(Lack::Partial, "not a windowed metric"));
         };
         let pieces = match self.stretches(*segment, &metric.key, key) {
             Ok(pieces) => pieces,
@@ -83,7 +102,7 @@ impl Engine<'_> {
         let group = Self::group_of(&groups, key);
         let missing = self.missing(sel, key, seg).with_maybe(group, &[seg]);
         if let Some(why) = group.and_then(|g| g.uncertain.clone()) {
-            return unknown(why);
+            return Runs::unknown(why);
         }
         let mut out = self
             .peak_runs(id, key, group, &pieces, (op, bound))
@@ -103,7 +122,7 @@ impl Engine<'_> {
         let most = more.and_then(|m| out.best.point().unwrap_or(Num::ZERO).plus(m));
         let refuted = grows && most.is_some_and(|m| !compare(m, op, bound));
         if !missing.is_nothing() && !proven && !refuted {
-            return unknown(missing.reason());
+            return Runs::unknown(missing.reason());
         }
         let none = group.is_none_or(|g| g.parts.is_empty());
         if out.truth == Truth::False && (none || additive && out.best.empty) {
@@ -114,7 +133,7 @@ impl Engine<'_> {
             };
         } else if out.truth == Truth::False && out.best.empty {
             let what = format!("no window of {} holds enough events", crate::unit::show_dur(w.len_ns));
-            return unknown(Reason::new(Lack::Few, what));
+            return Runs::unknown(Reason::new(Lack::Few, what));
         }
         out
     }
@@ -124,7 +143,7 @@ impl Engine<'_> {
         &self,
         metric: &Metric,
         (stat, w): (Stat, Window),
-        group: Option<&Group<'_>>,
+        group: Option<&Group<'t>>,
         pieces: &[Interval],
         (op, bound): (CmpOp, Num),
     ) -> Runs {
@@ -137,22 +156,11 @@ impl Engine<'_> {
             return out;
         }
         let mut codes: BTreeMap<Identity<'_>, u32> = BTreeMap::new();
-        let mut code = |lane, i| {
+        let events = in_time(group, |lane, i| {
             let Stat::Distinct(field) = stat else { return None };
             let next = u32::try_from(codes.len()).unwrap_or(u32::MAX);
             self.identity(lane, i, field).map(|v| *codes.entry(v).or_insert(next))
-        };
-        let mut events: Vec<Ev> = group
-            .into_iter()
-            .flat_map(|g| g.parts.iter().flat_map(|p| p.iter().map(|i| (p.lane, i))))
-            .map(|(l, i)| Ev {
-                start: l.start[i],
-                dur: l.dur[i],
-                bytes: l.bytes.get(i).copied().unwrap_or(0),
-                code: code(l, i),
-            })
-            .collect();
-        events.sort_unstable();
+        });
         let busy = Union::default();
         let mut out = Runs::none();
         for piece in pieces {
@@ -170,16 +178,10 @@ impl Engine<'_> {
     /// Runs of windows in which an expression over several windowed statistics satisfies a bound. All
     /// look at the same windows, which move in steps; a segment shorter than one is a window by itself.
     pub(in crate::eval) fn runs_of(&self, side: &Value, key: KeyVal, op: CmpOp, bound: Num) -> Runs {
-        let unknown = |why: Reason| Runs {
-            truth: Truth::Unknown,
-            why: Some(why.clone()),
-            runs: Vec::new(),
-            best: Val::unknown(why),
-        };
         let mut ids = Vec::new();
         walk::metrics_of_value(side, &mut ids);
-        let mut tables: Vec<(MetricId, Vec<Option<Num>>)> = Vec::new();
-        let mut grid: Option<Vec<Interval>> = None;
+        let mut tables: Vec<(MetricId, Table)> = Vec::new();
+        let mut grid: Option<(Grid, Vec<Interval>)> = None;
         for id in ids {
             let metric = &self.program.metrics[id.0 as usize];
             let key = key.project(&metric.key);
@@ -190,24 +192,41 @@ impl Engine<'_> {
                 over: Some(w),
             } = &metric.kind
             else {
-                return unknown(Reason::new(Lack::Partial, "windows and the whole trace in one sum"));
+                return Runs::unknown(Reason::new(Lack::Partial, "windows and the whole trace in one sum"));
             };
             let pieces = match self.stretches(*segment, &metric.key, key) {
                 Ok(pieces) => pieces,
                 Err(None) => return Runs::none(),
-                Err(Some(why)) => return unknown(why),
+                Err(Some(why)) => return Runs::unknown(why),
             };
             let groups = self.groups(sel, &metric.key);
             let group = Self::group_of(&groups, key);
             let missing = self.missing(sel, key, hull(&pieces)).with_maybe(group, &pieces);
             if let Some(why) = Self::doubt(group, &missing) {
-                return unknown(why);
+                return Runs::unknown(why);
             }
-            let windows = grid.get_or_insert_with(|| pieces.iter().flat_map(|p| steps(*p, *w)).collect());
-            tables.push((id, values(group, *stat, metric.min_count, windows)));
+            let (grid, windows) = grid.get_or_insert_with(|| {
+                let grid = Grid {
+                    segment: *segment,
+                    window: *w,
+                    on: metric.key.clone(),
+                    key,
+                };
+                (grid, pieces.iter().flat_map(|p| steps(*p, *w)).collect())
+            });
+            let of = (id, key, grid.clone());
+            let known = self.tables.lock().ok().and_then(|t| t.get(&of).cloned());
+            let table = known.unwrap_or_else(|| {
+                let made: Table = values(group, *stat, metric.min_count, windows).into();
+                if let Ok(mut all) = self.tables.lock() {
+                    all.insert(of, Arc::clone(&made));
+                }
+                made
+            });
+            tables.push((id, table));
         }
         let (mut runs, mut best, mut samples) = (Vec::new(), None, 0);
-        for (n, window) in grid.unwrap_or_default().into_iter().enumerate() {
+        for (n, window) in grid.map_or_else(Vec::new, |g| g.1).into_iter().enumerate() {
             let of = |id: MetricId| {
                 let table = tables.iter().find(|t| t.0 == id)?;
                 table.1.get(n).copied().flatten()
@@ -288,12 +307,7 @@ impl Engine<'_> {
         if coarse > w.len_ns {
             let text = format!("counted in steps of {} only", crate::unit::show_dur(coarse));
             let why = Reason::new(Lack::Partial, text);
-            return Some(Runs {
-                truth: Truth::Unknown,
-                why: Some(why.clone()),
-                runs: Vec::new(),
-                best: Val::unknown(why),
-            });
+            return Some(Runs::unknown(why));
         }
         // Each bucket is one event of its weight; a window is as many buckets as it holds.
         let list: Vec<((i64, i64), (u64, i128))> = buckets.into_iter().collect();
@@ -370,17 +384,7 @@ fn values(group: Option<&Group<'_>>, stat: Stat, min_count: u64, windows: &[Inte
         let per = |w: &Interval| if stat == Stat::Rate { w.len().into() } else { 1 };
         return windows.iter().map(|w| Num::ratio(series.sum(*w), per(w))).collect();
     }
-    let mut events: Vec<Ev> = group
-        .into_iter()
-        .flat_map(|g| g.parts.iter().flat_map(|p| p.iter().map(|i| (p.lane, i))))
-        .map(|(l, i)| Ev {
-            start: l.start[i],
-            dur: l.dur[i],
-            bytes: l.bytes.get(i).copied().unwrap_or(0),
-            code: None,
-        })
-        .collect();
-    events.sort_unstable();
+    let events = in_time(group, |_, _| None);
     let one = |w: &Interval| {
         let from = events.partition_point(|e| e.start < w.start);
         let to = events.partition_point(|e| e.start < w.end).max(from);
@@ -431,6 +435,27 @@ struct Ev {
     bytes: i64,
     /// Equal for equal values of the field whose different ones are counted.
     code: Option<u32>,
+}
+
+/// The events of a group in their order.
+fn in_time<'t>(group: Option<&Group<'t>>, mut code: impl FnMut(&'t Lane, usize) -> Option<u32>) -> Vec<Ev> {
+    let parts = group.map_or(&[][..], |g| &g.parts);
+    let starts: Vec<Cow<'t, [i64]>> = parts.iter().map(Part::starts).collect();
+    let starts: Vec<&[i64]> = starts.iter().map(|s| &**s).collect();
+    let mut events = Vec::with_capacity(starts.iter().map(|s| s.len()).sum());
+    in_order(&starts, |p, i| {
+        let (lane, i) = (parts[p].lane, parts[p].position(i));
+        events.push(Ev {
+            start: lane.start[i],
+            dur: lane.dur[i],
+            bytes: lane.bytes.get(i).copied().unwrap_or(0),
+            code: code(lane, i),
+        });
+    });
+    for at_once in events.chunk_by_mut(|a, b| a.start == b.start) {
+        at_once.sort_unstable();
+    }
+    events
 }
 
 impl Runs {
