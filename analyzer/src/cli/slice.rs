@@ -53,11 +53,11 @@ in whole_aggregates, and the tables slices and slice_cuts say what was cut.
 Times are as of `ingero analyze`.
 
 --anonymise replaces the names of nodes, processes, threads, cgroups and folders,
-and labels that are no numbers; it empties the command, stacks, texts of XIDs,
-notes and addresses, and drops verdicts of other tools and tables that it does not
-know. What stays: times, ids, sizes, the names of libraries, compilers and loaders,
-and the models of GPU, CPU and kernel. All processes are kept, for who took a CPU
-from whom stands in their rows.
+and labels that are no numbers. It empties the command, stacks, texts of XIDs,
+notes and addresses, and drops verdicts of other tools and tables that it does
+not know. What stays: times, ids, sizes, the names of libraries, compilers and
+loaders, and the models of GPU, CPU and kernel. All processes are kept, for who
+took a CPU from whom stands in their rows.
 
 Examples:
   ingero slice trace.db -o incident.db --from +10s --to +40s --max-size 6M

@@ -547,7 +547,8 @@ impl<'a> Builder<'a> {
         };
     }
 
-    /// How long the cgroup of each life was throttled, where it was read.
+    /// How long the cgroup of each life was throttled, where it was read: the cgroup that it was in when it
+    /// made one of its calls, for few ever change theirs.
     fn throttled(&self, pieces: &[Piece]) -> BTreeMap<usize, limits::Throttled> {
         // Calls are made by the process itself; of other rows the task may be the one that was interrupted.
         let own = |p: &&Piece| !matches!(p.lane.key.op.def().source, Source::Io | Source::Tcp | Source::Mem);
