@@ -230,13 +230,13 @@ fn size_class(class: i64) -> String {
     let units = ["B", "KiB", "MiB", "GiB", "TiB"];
     match class {
         UNKNOWN => "not known".to_owned(),
+        _ if class == EMPTY + TOKENS => "0".to_owned(),
         0..TOKENS => {
             let from = 1i64 << (class % 10);
             let unit = usize::try_from(class / 10).ok().and_then(|i| units.get(i));
             format!("{from} to {} {}", 2 * from, unit.unwrap_or(&"PiB"))
         }
         EMPTY => "0 B".to_owned(),
-        _ if class == EMPTY + TOKENS => "0".to_owned(),
         _ => {
             let from = 1i64 << (class - TOKENS);
             format!("{from} to {}", 2 * from - 1)
