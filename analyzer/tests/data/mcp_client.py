@@ -119,7 +119,7 @@ async def every_tool(client):
     bad, _ = await call("rule_check", {"text": "when cuda.lanch.count > 0 => X"})
     assert not bad["usable"] and "launch" in bad["problems"], bad
     ran, _ = await call("rule_run", {"text": DRAFT})
-    assert ran["rules"][0]["outcome"] == "fired" and ran["diagnoses"], ran
+    assert ran["rules"][0]["outcome"] == "fired" and ran["items"][0]["evidence"], ran
     counted, _ = await call("sql", {"query": "SELECT count(*) FROM events"})
     assert counted["rows"][0][0] == overview["traces"][0]["events"]
     page, cursor = await call("sql", {"query": "SELECT rank FROM diagnoses ORDER BY rank", "limit": 2})

@@ -6,10 +6,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{PAGE, PLAIN, Page, State, Tool, answer, told};
+use super::{PAGE, PLAIN, Page, State, Tool, told};
 use crate::cli::engine;
 use crate::cli::rules::{find, program_of};
-use crate::diagnosis::RuleResult;
+use crate::diagnosis::{Diagnosis, RuleResult};
 use crate::eval;
 use crate::eval::why::why_not;
 use crate::report::json as report_json;
@@ -145,9 +145,11 @@ pub(super) struct Run {
 impl Tool for Run {
     const NAME: &'static str = "rule_run";
     const TITLE: &'static str = "Run a draft rule";
-    const ABOUT: &'static str = "Compiles the text of rules and judges the trace by them.";
+    const ABOUT: &'static str = "Compiles the text of rules and judges the trace by them. Items are the diagnoses with \
+                                 all evidence, worst first.";
+    const PAGED: bool = true;
 
-    fn call(&self, state: &State, _: Page) -> Result<Value, String> {
+    fn call(&self, state: &State, page: Page) -> Result<Value, String> {
         let rules = usable(&self.text)?;
         let analysis = engine::analyze(&rules.program, &state.trace, None, 0);
         let outcomes: Vec<Value> = analysis
@@ -155,22 +157,16 @@ impl Tool for Run {
             .iter()
             .map(|r| json!({ "rule": r.name, "outcome": r.status.name(), "reason": r.reason }))
             .collect();
-        let shown: Vec<Value> = analysis
-            .diagnoses
-            .iter()
-            .take(PAGE)
-            .map(|d| json!(report_json::diagnosis(d, &analysis)))
-            .collect();
         let near: Vec<Value> = analysis
             .near_misses
             .iter()
             .take(PAGE)
             .map(|m| json!({ "rule": m.rule, "nearness": f64::from(m.nearness) / 1000.0, "reason": m.reason }))
             .collect();
-        let data = json!({
-            "rules": outcomes, "total": analysis.diagnoses.len(), "diagnoses": shown, "near_misses": near,
-        });
-        Ok(answer(data, None))
+        let beside = [("rules", outcomes), ("near_misses", near)];
+        let beside = beside.map(|(name, all)| (name.to_owned(), Value::Array(all)));
+        let one = |d: &Diagnosis| json!(report_json::diagnosis(d, &analysis));
+        Ok(page.of(&analysis.diagnoses, one, beside.into_iter().collect()))
     }
 }
 
