@@ -256,7 +256,7 @@ impl<'a, W: Write> File<'a, W> {
         let requests = |l: &Lane| l.op.def().source == Source::Request;
         for (name, keep) in [
             ("requests", &requests as &dyn Fn(&Lane) -> bool),
-            ("steps and programs", &|l| derived(l) && !requests(l)),
+            ("steps and programs", &|l| derived(l) && !requests(l) && !is_call(l)),
         ] {
             let slices = events(keep);
             if !slices.is_empty() {
