@@ -19,8 +19,21 @@ pub struct ProcessProfile {
     pub uses_gpu: bool,
     /// By source and operation; stored calls and those that were only counted.
     pub ops: Vec<OpProfile>,
+    /// Calls that did not return, by their start.
+    pub unfinished: Vec<Unfinished>,
     /// Most call time first.
     pub threads: Vec<ThreadProfile>,
+}
+
+/// A call that did not return: it is in no count of calls.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unfinished {
+    /// The API name.
+    pub op: String,
+    /// Whose.
+    pub tid: i64,
+    /// From its start to when it was last seen open.
+    pub when: Interval,
 }
 
 /// What one thread did.

@@ -8,12 +8,12 @@ use super::key::KeyVal;
 use super::{Engine, Prepared};
 use crate::diagnosis::Measured;
 use crate::lang::hir::{Base, Program, Segment, Selector, Stat};
-use crate::trace::catalogue::{Anchor, Key, Op, Source, State};
+use crate::trace::catalogue::{Anchor, Key, OPEN_CALL, Op, Source, State};
 use crate::trace::coverage;
 use crate::trace::model::{Bucket, Counted, Process, flag};
 use crate::trace::{Lane, ProcIdx, Rows, ThreadIdx, Trace};
 use crate::unit::{Interval, Num};
-use crate::view::{OffCpu, OffCpuParts, OpProfile, ProcessProfile, ThreadProfile};
+use crate::view::{OffCpu, OffCpuParts, OpProfile, ProcessProfile, ThreadProfile, Unfinished};
 
 /// With the samples that each needs.
 const STATS: [(Stat, u64); 7] = [
@@ -93,7 +93,8 @@ impl Engine<'_> {
         let key = KeyVal::of_process(self.trace, p);
         let ops = self.ops(ops, key, &[Key::Node, Key::Pid]);
         let mut threads: Vec<ThreadProfile> = process.threads.iter().filter_map(|t| self.thread(p, *t)).collect();
-        if ops.is_empty() && threads.is_empty() {
+        let unfinished = self.unfinished(process);
+        if ops.is_empty() && threads.is_empty() && unfinished.is_empty() {
             return None;
         }
         threads.sort_by_key(|t| (std::cmp::Reverse(call_time(&t.ops)), t.tid));
@@ -104,8 +105,24 @@ impl Engine<'_> {
             alive: super::key::life(self.trace, key)?,
             uses_gpu: process.gpu.is_some(),
             ops,
+            unfinished,
             threads,
         })
+    }
+
+    fn unfinished(&self, process: &Process) -> Vec<Unfinished> {
+        let open = self.lanes_of(process).filter(|l| l.op.def().name == OPEN_CALL);
+        let mut out: Vec<Unfinished> = open
+            .flat_map(|l| {
+                (0..l.len()).map(|i| Unfinished {
+                    op: l.name.get(i).cloned().unwrap_or_default(),
+                    tid: self.trace.thread(l.thread).tid,
+                    when: l.interval(i),
+                })
+            })
+            .collect();
+        out.sort_by(|a, b| (a.when, a.tid, &a.op).cmp(&(b.when, b.tid, &b.op)));
+        out
     }
 
     fn lanes_of<'p>(&'p self, process: &'p Process) -> impl Iterator<Item = &'p Lane> + 'p {

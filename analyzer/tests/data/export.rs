@@ -5,6 +5,7 @@ use std::path::Path;
 
 use ingero::trace::catalogue::Source;
 use ingero::trace::writer::{Annotation, Detail, Event, SchedDetail, SnapshotRow, Writer};
+use ingero::unit::Interval;
 use serde_json::Value;
 
 use crate::python::{python, script};
@@ -43,6 +44,8 @@ fn scene(path: &Path) {
         labels: &[("request_id", "r1"), ("ttft_ms", "120"), ("prompt_tokens", "12")],
     })
     .unwrap();
+    let sync = op(Source::Cuda, "cudaStreamSync");
+    w.open_call(sync, 7, 8, Interval::new(1150 * ms, 1290 * ms)).unwrap();
     w.snapshot(&SnapshotRow {
         at: 1100 * ms,
         cpu_pct: 50.0,
@@ -70,6 +73,7 @@ fn perfetto_shows_what_was_recorded() {
         (60, 30, 30)
     );
     assert_eq!(facts["slices"]["block_read"], 2);
+    assert_eq!(facts["slices"]["open_call: cudaStreamSync"], 1);
     assert_eq!((spent("open: r1"), spent("wait: r1")), (300, 120));
     assert_eq!(facts["counters"]["cpu"], 1);
 }
@@ -175,7 +179,7 @@ fn a_collector_understands_the_spans() {
     let facts: Value = serde_json::from_str(&script(python, "read_exports.py", &["otlp", arg(&out)])).unwrap();
     let spans = serde_json::json!({
         "engine": 1, "request": 1, "wait for first token": 1, "cudaLaunchKernel": 1, "cuLaunchKernel": 1,
-        "off CPU": 1, "block_read": 2,
+        "off CPU": 1, "block_read": 2, "open_call": 1,
     });
     assert_eq!(facts["spans"], spans);
     assert_eq!(facts["services"], serde_json::json!(["engine"]));

@@ -6,7 +6,7 @@ use ingero::report::{MIN_WIDTH, TextOptions};
 use ingero::trace::writer::{Event, Uncounted, Writer};
 use ingero::trace::{ReadOptions, read_connection};
 use ingero::unit::{Interval, MS, Num, SEC};
-use ingero::view::ProcessProfile;
+use ingero::view::{ProcessProfile, Unfinished};
 use rusqlite::Connection;
 use serde_json::Value;
 use unicode_width::UnicodeWidthStr;
@@ -160,8 +160,37 @@ fn dropped_rows_leave_bounds_that_hold() {
 }
 
 #[test]
+fn calls_that_did_not_return_are_told() {
+    let sync = ingero::trace::catalogue::Op::by_name(ingero::trace::catalogue::Source::Cuda, "cudaStreamSync").unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("t.db");
+    let mut w = Writer::create(&path, "n").unwrap();
+    w.event(&Event::new(sync, 7, 7, SEC, MS).comm("engine")).unwrap();
+    w.event(&Event::new(sync, 7, 7, 9 * SEC, MS).comm("engine")).unwrap();
+    w.open_call(sync, 7, 8, Interval::new(2 * SEC, 10 * SEC)).unwrap();
+    w.finish().unwrap();
+    let args = ["explain", "--per-process", path.to_str().unwrap()];
+    let text = stdout(&mut ingero(&args));
+    let line = "   unfinished cudaStreamSync of thread 8, since +1.000s (8 s so far)";
+    assert!(text.lines().any(|l| l == line), "{text}");
+    let json = stdout(&mut ingero(&[&args[..], &["--format", "json"]].concat()));
+    let report: Value = serde_json::from_str(&json).unwrap();
+    let process = &report["processes"][0];
+    assert_eq!(process["ops"][0]["calls"], 2);
+    let open = serde_json::json!([{ "op": "cudaStreamSync", "tid": 8, "start_ns": 2 * SEC, "seen_ns": 10 * SEC }]);
+    assert_eq!(process["unfinished"], open);
+}
+
+#[test]
 fn nothing_is_wider_than_the_page() {
     let mut hostile = thinned();
+    hostile[0].unfinished = (0..20)
+        .map(|tid| Unfinished {
+            op: "\x1b[2J\u{202e}evil".repeat(8),
+            tid,
+            when: Interval::new(0, i64::MAX / 4),
+        })
+        .collect();
     hostile[0].name = "\x1b[2J\u{202e}evil\n|name".repeat(20);
     hostile[0].threads[0].name = "一二三四五六七八九十".repeat(8);
     hostile[0].alive = Interval::new(i64::MIN / 4, i64::MAX / 4);

@@ -69,8 +69,23 @@ struct JsonProcess {
     uses_gpu: bool,
     /// By operation.
     ops: Vec<JsonOp>,
+    /// Calls that did not return, by their start; they are in no count of calls.
+    unfinished: Vec<JsonUnfinished>,
     /// Most call time first.
     threads: Vec<JsonThread>,
+}
+
+/// A call that did not return.
+#[derive(Debug, Serialize, JsonSchema)]
+struct JsonUnfinished {
+    /// The API name.
+    op: String,
+    /// Thread id.
+    tid: i64,
+    /// When it began.
+    start_ns: i64,
+    /// When it was last seen open.
+    seen_ns: i64,
 }
 
 /// What a thread did.
@@ -194,7 +209,19 @@ impl From<&view::ProcessProfile> for JsonProcess {
             end_ns: p.alive.end,
             uses_gpu: p.uses_gpu,
             ops: p.ops.iter().map(JsonOp::from).collect(),
+            unfinished: p.unfinished.iter().map(JsonUnfinished::from).collect(),
             threads: p.threads.iter().map(JsonThread::from).collect(),
+        }
+    }
+}
+
+impl From<&view::Unfinished> for JsonUnfinished {
+    fn from(u: &view::Unfinished) -> Self {
+        Self {
+            op: u.op.clone(),
+            tid: u.tid,
+            start_ns: u.when.start,
+            seen_ns: u.when.end,
         }
     }
 }

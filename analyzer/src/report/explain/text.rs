@@ -7,7 +7,7 @@ use crate::diagnosis::{Diagnosis, Measured, Witness};
 use crate::report::paint::{Page, Style, fit};
 use crate::report::{MIN_WIDTH, Report, TextOptions, words};
 use crate::unit::{Dim, Num, show_dur};
-use crate::view::{OffCpu, OpProfile, ProcessProfile, ThreadProfile};
+use crate::view::{OffCpu, OpProfile, ProcessProfile, ThreadProfile, Unfinished};
 
 /// Where the text of a chain or a process starts.
 const INDENT: usize = 3;
@@ -245,6 +245,7 @@ impl Text<'_> {
         let head = ["CALL", "CALLS", "AVG", "P50", "P99", "MAX", "TOTAL"];
         self.columns(&head, &p.ops.iter().map(op_cells).collect::<Vec<_>>());
         self.inside(p);
+        self.unfinished(p);
         self.allocations(p);
         let mut reasons: Vec<&str> = p.ops.iter().map(|o| o.reason.as_str()).collect();
         let off_cpu: Vec<(&ThreadProfile, &OffCpu)> = p
@@ -301,6 +302,27 @@ impl Text<'_> {
             let line = format!("{}: inside runtime calls, whose time holds theirs", all.join(", "));
             self.page
                 .hang(&[("   inside     ", Style::Dim)], INDENT + 11, &line, Style::Plain);
+        }
+    }
+
+    /// Calls that did not return, which no count holds.
+    fn unfinished(&mut self, p: &ProcessProfile) {
+        let one = |u: &Unfinished| {
+            let since = words::offset(u.when.start, self.zero);
+            let so_far = show_dur(u.when.len());
+            format!("{} of thread {}, since {since} ({so_far} so far)", u.op, u.tid)
+        };
+        let mut all: Vec<String> = p.unfinished.iter().take(THREADS).map(one).collect();
+        if p.unfinished.len() > THREADS {
+            all.push(format!("and {} more: --format json", p.unfinished.len() - THREADS));
+        }
+        if !all.is_empty() {
+            self.page.hang(
+                &[("   unfinished ", Style::Dim)],
+                INDENT + 11,
+                &all.join("; "),
+                Style::Plain,
+            );
         }
     }
 
