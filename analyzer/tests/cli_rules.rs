@@ -505,6 +505,14 @@ fn why_not_shows_the_nearest_miss_first() {
         lines[4].ends_with("needs > 1 s") && lines[6].ends_with("needs > 10"),
         "{out}"
     );
+    let nobody = [
+        "rules", "why-not", "SLOW", "--pid", "99999", "--rules", "m.rules", "t.db",
+    ];
+    let (out, _, _) = run(dir.path(), &nobody);
+    assert!(
+        out.contains("process 99999 has none of its events, if it is in the trace at all"),
+        "{out}"
+    );
     let (_, err, code) = run(dir.path(), &["rules", "why-not", "SLOW", "--rules", "m.rules", "no.db"]);
     assert_eq!(code, 2);
     assert!(err.contains("no.db: no such file"), "{err}");

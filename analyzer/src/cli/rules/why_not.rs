@@ -57,10 +57,10 @@ pub(super) fn run(args: &WhyNotArgs, console: &mut Console) -> Result<Outcome, F
             .map_or((String::new(), String::new()), |r| {
                 (r.status.name().replace('_', " "), r.reason)
             });
-        let said = if reason.is_empty() {
-            "no process or node has any of its events".to_owned()
-        } else {
-            reason
+        let said = match args.pid {
+            _ if !reason.is_empty() => reason,
+            Some(pid) => format!("process {pid} has none of its events, if it is in the trace at all"),
+            None => "no process or node has any of its events".to_owned(),
         };
         let _ = writeln!(out, "{status}: {said}");
     }
