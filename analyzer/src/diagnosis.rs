@@ -45,6 +45,8 @@ impl Severity {
 pub struct Analysis {
     /// The files, in the order given.
     pub traces: Vec<TraceSummary>,
+    /// What was recorded at a time, by time; files without events are in none.
+    pub recordings: Vec<Recording>,
     /// Every rule, in the order given.
     pub rules: Vec<RuleResult>,
     /// Ranked, worst first; folded ones (`explained_by`) directly after the one that explains them.
@@ -53,6 +55,17 @@ pub struct Analysis {
     pub near_misses: Vec<NearMiss>,
     /// Verdicts stored in the files beside what the evidence says.
     pub stored: Vec<StoredVerdict>,
+}
+
+/// Nodes that were recorded at overlapping times.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recording {
+    /// Their names.
+    pub nodes: Vec<String>,
+    /// First start to last end of all its events. Offsets count from its start.
+    pub whole: Interval,
+    /// What of it was judged; `None` where the requested window holds none of it.
+    pub judged: Option<Interval>,
 }
 
 /// One file.

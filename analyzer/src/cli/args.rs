@@ -128,8 +128,10 @@ pub(super) struct AnalyzeArgs {
 
 const ANALYZE_HELP: &str = "\
 Times are instants (2026-04-02T04:38:10Z, 2026-04-02T04:38:10.5+02:00) or
-offsets: +5s counts from the start of the trace, -10s from its end. Durations:
-250ms, 5s, 1m30s, 2h.
+offsets: +5s counts from the start of the recording, -10s from its end.
+Durations: 250ms, 5s, 1m30s, 2h. Traces whose times overlap are one recording
+with one start and one end; others have their own, so that `--last 5m` looks at
+the last 5 minutes of every day's trace. Reports count offsets the same way.
 
 Examples:
   ingero analyze trace.db

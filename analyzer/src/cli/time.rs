@@ -11,9 +11,9 @@ use crate::unit::{MS, SEC, US, days_from_civil};
 pub(super) enum Instant {
     /// Nanoseconds since the Unix epoch.
     At(i64),
-    /// This long after the start of the trace.
+    /// This long after the start of the recording.
     AfterStart(i64),
-    /// This long before the end of the trace.
+    /// This long before the end of the recording.
     BeforeEnd(i64),
 }
 

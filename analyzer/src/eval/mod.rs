@@ -149,6 +149,7 @@ impl<'t> Engine<'t> {
         let judged: Vec<outcome::Outcome> = program.rules.par_iter().map(|r| engine.outcome(r)).collect();
         let mut analysis = Analysis {
             traces: outcome::summaries(engine),
+            recordings: outcome::recordings(engine.trace),
             ..Analysis::default()
         };
         for o in judged {

@@ -12,8 +12,8 @@ use super::rank;
 use super::select::whom;
 use super::value::{Ext, Val};
 use crate::diagnosis::{
-    Diagnosis, Evidence, Factors, GpuProcess, Link, MAX_WITNESSES, Measured, NearMiss, RuleResult, Severity, Status,
-    TraceSummary, Witness,
+    Diagnosis, Evidence, Factors, GpuProcess, Link, MAX_WITNESSES, Measured, NearMiss, Recording, RuleResult, Severity,
+    Status, TraceSummary, Witness,
 };
 use crate::lang::hir::{
     Base, CmpOp, Cond, Except, Filter, Metric, MetricKind, Part, Rule, Scope, Selector, Side, Stat, Template, Value,
@@ -1114,6 +1114,28 @@ fn said(evidence: &[Evidence]) -> String {
         }
     };
     evidence.iter().map(one).collect::<Vec<_>>().join("; ")
+}
+
+/// What was recorded together, by time.
+pub(super) fn recordings(trace: &Trace) -> Vec<Recording> {
+    let mut out: Vec<Recording> = Vec::new();
+    for node in &trace.nodes {
+        let Some(whole) = node.recording else { continue };
+        let judged = node.observed;
+        match out.iter_mut().find(|r| r.whole == whole) {
+            Some(r) => {
+                r.nodes.push(node.name.clone());
+                r.judged = r.judged.into_iter().chain(judged).reduce(Interval::hull);
+            }
+            None => out.push(Recording {
+                nodes: vec![node.name.clone()],
+                whole,
+                judged,
+            }),
+        }
+    }
+    out.sort_by_key(|r| r.whole);
+    out
 }
 
 /// Facts about the files.

@@ -8,7 +8,6 @@ use crate::unit::show_dur;
 /// Renders the report with the `top` first primary findings.
 pub fn render(report: &Report<'_>, top: usize) -> String {
     let a = report.analysis;
-    let zero = words::zero(a);
     let with_node = words::several_nodes(a);
     let mut out = String::new();
     let mut line = |text: &str| {
@@ -61,9 +60,9 @@ pub fn render(report: &Report<'_>, top: usize) -> String {
         }
     }
     for d in shown {
-        finding(d, a, zero, with_node, &mut line);
+        finding(d, a, with_node, &mut line);
     }
-    tail(report, zero, with_node, &mut line);
+    tail(report, with_node, &mut line);
     out
 }
 
@@ -84,7 +83,8 @@ fn row(d: &Diagnosis, prefix: &str, with_node: bool) -> String {
     )
 }
 
-fn finding(d: &Diagnosis, a: &Analysis, zero: i64, with_node: bool, line: &mut impl FnMut(&str)) {
+fn finding(d: &Diagnosis, a: &Analysis, with_node: bool, line: &mut impl FnMut(&str)) {
+    let zero = words::zero(a, &d.key.node);
     let title = if d.title.is_empty() {
         String::new()
     } else {
@@ -152,7 +152,7 @@ fn finding(d: &Diagnosis, a: &Analysis, zero: i64, with_node: bool, line: &mut i
     }
 }
 
-fn tail(report: &Report<'_>, zero: i64, with_node: bool, line: &mut impl FnMut(&str)) {
+fn tail(report: &Report<'_>, with_node: bool, line: &mut impl FnMut(&str)) {
     let a = report.analysis;
     let (groups, partly) = (words::unjudged(a), words::partly(a));
     if !groups.is_empty() || !partly.is_empty() {
@@ -209,15 +209,13 @@ fn tail(report: &Report<'_>, zero: i64, with_node: bool, line: &mut impl FnMut(&
             line(&format!("  - {}", escape(note)));
         }
     }
-    if let Some(w) = report.window {
-        line(&format!(
-            "- Only {} to {} was judged.",
-            words::offset(w.start, zero),
-            words::offset(w.end, zero)
-        ));
+    if report.window.is_some() {
+        for text in words::only(a, "judged") {
+            line(&format!("- {text}"));
+        }
     }
-    if !a.diagnoses.is_empty() && zero != 0 {
-        line(&format!("- Offsets count from {}.", words::utc(zero)));
+    if let Some(text) = words::origin(a).filter(|_| !a.diagnoses.is_empty()) {
+        line(&format!("- {}", escape(&text)));
     }
 }
 

@@ -28,7 +28,6 @@ pub fn render(report: &Report<'_>, options: &TextOptions) -> String {
         report,
         options,
         page: Page::new(width, options.color, options.ascii),
-        zero: words::zero(report.analysis),
         with_node: words::several_nodes(report.analysis),
     };
     text.problems();
@@ -48,11 +47,14 @@ struct Text<'a> {
     report: &'a Report<'a>,
     options: &'a TextOptions,
     page: Page,
-    zero: i64,
     with_node: bool,
 }
 
 impl<'a> Text<'a> {
+    fn zero(&self, d: &Diagnosis) -> i64 {
+        words::zero(self.report.analysis, &d.key.node)
+    }
+
     fn problems(&mut self) {
         for p in self.report.problems {
             let what = match p.kind {
@@ -238,7 +240,7 @@ impl<'a> Text<'a> {
         self.page.prose(&[], INDENT, &d.message);
         self.page.blank();
         self.label("where", &words::place(&d.key, true));
-        self.label("when", &words::when(d, self.zero));
+        self.label("when", &words::when(d, self.zero(d)));
         self.timeline(d);
         self.measured(d);
         let sure = format!("{}: {}", words::percent(d.confidence), words::confidence(d));
@@ -291,7 +293,7 @@ impl<'a> Text<'a> {
                     format!("{}: {}", w.op, w.detail)
                 };
                 let cells = [
-                    words::offset(w.when.start, self.zero),
+                    words::offset(w.when.start, self.zero(d)),
                     show_dur(w.when.len()),
                     layer.to_owned(),
                     words::thread(w),
@@ -363,7 +365,7 @@ impl<'a> Text<'a> {
         let head = format!("{:INDENT$}{label:<width$}", "", width = column - INDENT);
         let level = format!("#{} {} ", d.rank, words::level(d.severity));
         let place = words::place(&d.key, self.with_node);
-        let mut about = format!("{place}, {}", words::when(d, self.zero));
+        let mut about = format!("{place}, {}", words::when(d, self.zero(d)));
         let _ = write!(about, "; {} sure", words::percent(d.confidence));
         self.page.prose(
             &[
@@ -549,17 +551,13 @@ impl<'a> Text<'a> {
                 );
             }
         }
-        if let Some(w) = self.report.window {
-            let line = format!(
-                "Only {} to {} was judged ({}).",
-                words::offset(w.start, self.zero),
-                words::offset(w.end, self.zero),
-                show_dur(w.len())
-            );
-            self.page.hang(&[("  - ", Style::Dim)], 4, &line, Style::Plain);
+        let a = self.report.analysis;
+        if self.report.window.is_some() {
+            for line in words::only(a, "judged") {
+                self.page.hang(&[("  - ", Style::Dim)], 4, &line, Style::Plain);
+            }
         }
-        if self.zero != 0 && !self.report.analysis.diagnoses.is_empty() {
-            let line = format!("Offsets count from {}.", words::utc(self.zero));
+        if let Some(line) = words::origin(a).filter(|_| !a.diagnoses.is_empty()) {
             self.page.hang(&[("  - ", Style::Dim)], 4, &line, Style::Dim);
         }
     }

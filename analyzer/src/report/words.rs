@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use crate::diagnosis::{
-    Analysis, Diagnosis, Evidence, KeyValues, Link, Measured, RuleResult, Severity, Status, StoredVerdict,
+    Analysis, Diagnosis, Evidence, KeyValues, Link, Measured, Recording, RuleResult, Severity, Status, StoredVerdict,
     TraceSummary, Witness,
 };
 use crate::unit::{Dim, Interval, Num, Style, digits, show, show_dur, show_utc};
@@ -60,15 +60,45 @@ pub(super) fn utc(ns: i64) -> String {
     }
 }
 
-/// Where offsets count from: the earliest event of all traces.
-pub(super) fn zero(analysis: &Analysis) -> i64 {
-    analysis
-        .traces
-        .iter()
-        .filter_map(|t| t.observed)
-        .map(|i| i.start)
-        .min()
-        .unwrap_or(0)
+/// Where offsets count from on a node: the start of its recording.
+pub(super) fn zero(analysis: &Analysis, node: &str) -> i64 {
+    let mine = |r: &&Recording| r.nodes.iter().any(|n| n == node);
+    analysis.recordings.iter().find(mine).map_or(0, |r| r.whole.start)
+}
+
+/// Where offsets count from, in words; `None` without any event.
+pub(super) fn origin(analysis: &Analysis) -> Option<String> {
+    match analysis.recordings.as_slice() {
+        [] => None,
+        [one] => Some(format!("Offsets count from {}.", utc(one.whole.start))),
+        many => {
+            let one = |r: &Recording| format!("{} ({})", utc(r.whole.start), r.nodes.join(", "));
+            let list: Vec<String> = many.iter().map(one).collect();
+            Some(format!(
+                "Offsets count from the start of each recording: {}.",
+                list.join("; ")
+            ))
+        }
+    }
+}
+
+/// Which part of each recording was looked at, for a window that was asked for: `Only +1.000s to +3.000s was
+/// judged (2 s).`
+pub(super) fn only(analysis: &Analysis, done: &str) -> Vec<String> {
+    let several = analysis.recordings.len() > 1;
+    let one = |r: &Recording| {
+        let of = if several {
+            format!(" of the recording from {}", utc(r.whole.start))
+        } else {
+            String::new()
+        };
+        let Some(part) = r.judged else {
+            return format!("Nothing{of} was {done}: the time asked for lies outside of it.");
+        };
+        let (from, to) = (offset(part.start, r.whole.start), offset(part.end, r.whole.start));
+        format!("Only {from} to {to}{of} was {done} ({}).", show_dur(part.len()))
+    };
+    analysis.recordings.iter().map(one).collect()
 }
 
 /// Whether the report has to say which node.

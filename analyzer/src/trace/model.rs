@@ -71,8 +71,11 @@ pub struct Node {
     /// Its name; files older than 0.9 have none, then it is the stem of the file if several files
     /// are read, else empty.
     pub name: String,
-    /// First start to last end of any event; `None` without events.
+    /// First start to last end of any event inside the requested window; `None` without events.
     pub observed: Option<Interval>,
+    /// First start to last end of the recording that it is part of, whatever window was requested.
+    /// Nodes that were recorded at overlapping times are one recording; offsets count within it.
+    pub recording: Option<Interval>,
     /// Which rows became rows.
     pub stored: Stored,
     /// What was counted, stored or not. By (owner, op).

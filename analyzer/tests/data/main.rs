@@ -10,3 +10,4 @@ mod published;
 mod python;
 mod query;
 mod support;
+mod times;

@@ -4,8 +4,8 @@
 #![allow(clippy::unwrap_used, reason = "test data")]
 
 use ingero::diagnosis::{
-    Analysis, Diagnosis, Evidence, Factors, GpuProcess, KeyValues, Link, Measured, NearMiss, RuleResult, Severity,
-    Status, StoredVerdict, TraceSummary, Witness,
+    Analysis, Diagnosis, Evidence, Factors, GpuProcess, KeyValues, Link, Measured, NearMiss, Recording, RuleResult,
+    Severity, Status, StoredVerdict, TraceSummary, Witness,
 };
 use ingero::unit::{Dim, Interval, MS, Num, SEC, Style, US};
 
@@ -415,6 +415,11 @@ pub(crate) fn article() -> Analysis {
             notes: vec!["The bucket of 04:38:15 was overwritten by a late event and counts too little.".to_owned()],
             reader: "range scan, 2 connections".to_owned(),
         }],
+        recordings: vec![Recording {
+            nodes: vec!["gpu-07".to_owned()],
+            whole: at(0, 30 * SEC),
+            judged: Some(at(0, 30 * SEC)),
+        }],
         rules: vec![
             rule("HOL_BLOCKING", "vllm", Status::Fired, "", (2, 0)),
             rule("ENGINE_STALL", "vllm", Status::Fired, "", (2, 0)),
@@ -508,6 +513,7 @@ pub(crate) fn healthy() -> Analysis {
                 ..TraceSummary::default()
             },
         ],
+        recordings: article.recordings,
         rules: article
             .rules
             .into_iter()

@@ -24,7 +24,6 @@ pub fn render(report: &Report<'_>, parts: &Parts<'_>, options: &TextOptions) -> 
         report,
         top: options.top,
         page: Page::new(options.width.max(MIN_WIDTH), options.color, options.ascii),
-        zero: words::zero(report.analysis),
         with_node: words::several_nodes(report.analysis),
     };
     text.head();
@@ -52,11 +51,14 @@ struct Text<'a> {
     report: &'a Report<'a>,
     top: usize,
     page: Page,
-    zero: i64,
     with_node: bool,
 }
 
 impl Text<'_> {
+    fn zero(&self, node: &str) -> i64 {
+        words::zero(self.report.analysis, node)
+    }
+
     fn head(&mut self) {
         for p in self.report.problems {
             let line = format!("{} {}: {}", p.kind.name(), p.path, p.message);
@@ -69,13 +71,11 @@ impl Text<'_> {
                 self.page.hang(&[("  ", Style::Plain)], 2, note, Style::Plain);
             }
         }
-        if let Some(w) = self.report.window {
-            let (from, to) = (words::offset(w.start, self.zero), words::offset(w.end, self.zero));
-            let line = format!(
-                "Only {from} to {to} was looked at ({}); what reaches beyond counts whole.",
-                show_dur(w.len())
-            );
-            self.page.hang(&[], 2, &line, Style::Plain);
+        if self.report.window.is_some() {
+            for line in words::only(self.report.analysis, "looked at") {
+                let line = format!("{line} What reaches beyond counts whole.");
+                self.page.hang(&[], 2, &line, Style::Plain);
+            }
         }
     }
 
@@ -124,7 +124,7 @@ impl Text<'_> {
         self.page.prose(&[], INDENT, &d.message);
         self.page.blank();
         self.label("where", &words::place(&d.key, true));
-        self.label("when", &words::when(d, self.zero));
+        self.label("when", &words::when(d, self.zero(&d.key.node)));
         self.timeline(chain);
         self.label("root cause", &self.root_cause(d));
         for (i, (depth, effect)) in chain.effects.iter().enumerate() {
@@ -152,11 +152,12 @@ impl Text<'_> {
     }
 
     fn timeline(&mut self, chain: &Chain<'_>) {
+        let zero = self.zero(&chain.root.key.node);
         let rows: Vec<[String; 4]> = words::timeline_of(&chain.members())
             .into_iter()
             .map(|(layer, w)| {
                 let cells = [
-                    words::offset(w.when.start, self.zero),
+                    words::offset(w.when.start, zero),
                     show_dur(w.when.len()),
                     format!("[{layer}]"),
                     event(w),
@@ -235,10 +236,8 @@ impl Text<'_> {
             format!("on {}, ", p.node)
         };
         let gpu = if p.uses_gpu { ", uses the GPU" } else { "" };
-        let (from, to) = (
-            words::offset(p.alive.start, self.zero),
-            words::offset(p.alive.end, self.zero),
-        );
+        let zero = self.zero(&p.node);
+        let (from, to) = (words::offset(p.alive.start, zero), words::offset(p.alive.end, zero));
         let life = format!("{node}{from} to {to} ({}){gpu}", show_dur(p.alive.len()));
         self.page
             .hang(&[(&name, Style::Strong), (" ", Style::Plain)], 2, &life, Style::Plain);
@@ -307,8 +306,9 @@ impl Text<'_> {
 
     /// Calls that did not return, which no count holds.
     fn unfinished(&mut self, p: &ProcessProfile) {
+        let zero = self.zero(&p.node);
         let one = |u: &Unfinished| {
-            let since = words::offset(u.when.start, self.zero);
+            let since = words::offset(u.when.start, zero);
             let so_far = show_dur(u.when.len());
             format!("{} of thread {}, since {since} ({so_far} so far)", u.op, u.tid)
         };
@@ -414,8 +414,8 @@ impl Text<'_> {
                 ));
             }
         }
-        if self.zero != 0 && (parts.chains || parts.processes.is_some()) {
-            notes.push(format!("Offsets count from {}.", words::utc(self.zero)));
+        if parts.chains || parts.processes.is_some() {
+            notes.extend(words::origin(self.report.analysis));
         }
         if !notes.is_empty() {
             self.page.blank();

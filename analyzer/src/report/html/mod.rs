@@ -34,7 +34,6 @@ pub fn render(report: &Report<'_>, drawing: &Drawing, top: usize) -> String {
         out: String::new(),
         report,
         drawing,
-        zero: words::zero(report.analysis),
         with_node: words::several_nodes(report.analysis),
     };
     page.head();
@@ -50,11 +49,14 @@ struct Html<'a> {
     out: String,
     report: &'a Report<'a>,
     drawing: &'a Drawing,
-    zero: i64,
     with_node: bool,
 }
 
 impl<'a> Html<'a> {
+    fn zero(&self, node: &str) -> i64 {
+        words::zero(self.report.analysis, node)
+    }
+
     fn head(&mut self) {
         let a = self.report.analysis;
         let headline = words::headline(a);
@@ -79,13 +81,10 @@ impl<'a> Html<'a> {
             let text = format!("{} {}: {}", p.kind.name(), p.path, p.message);
             let _ = writeln!(self.out, "<p class=\"problem\">{}</p>", escape(&text));
         }
-        if let Some(w) = self.report.window {
-            let (from, to) = (words::offset(w.start, self.zero), words::offset(w.end, self.zero));
-            let _ = writeln!(
-                self.out,
-                "<p>Only {from} to {to} was judged ({}).</p>",
-                show_dur(w.len())
-            );
+        if self.report.window.is_some() {
+            for text in words::only(a, "judged") {
+                let _ = writeln!(self.out, "<p>{text}</p>");
+            }
         }
         self.out.push_str(
             "<p class=\"dim keys\">Keys: <kbd>j</kbd> and <kbd>k</kbd> walk the findings; in a timeline <kbd>+</kbd> \
@@ -215,7 +214,7 @@ impl<'a> Html<'a> {
     fn finding(&mut self, d: &Diagnosis, picture: &Picture) {
         let _ = writeln!(self.out, "<p>{}</p>\n<dl>", escape(&d.message));
         self.term("Where", &escape(&words::place(&d.key, true)));
-        self.term("When", &escape(&words::when(d, self.zero)));
+        self.term("When", &escape(&words::when(d, self.zero(&d.key.node))));
         let sure = format!("{}: {}", words::percent(d.confidence), words::confidence(d));
         self.term("Sure", &escape(&sure));
         for e in &d.evidence {
@@ -238,7 +237,8 @@ impl<'a> Html<'a> {
             self.term("Refuted by", &escape(&d.refuted_by));
         }
         self.out.push_str("</dl>\n");
-        timeline::of_picture(&mut self.out, d, picture, self.zero);
+        let zero = self.zero(&d.key.node);
+        timeline::of_picture(&mut self.out, d, picture, zero);
         for (i, histogram) in picture.histograms.iter().enumerate() {
             chart::histogram(&mut self.out, histogram, &format!("f{}c{i}", d.rank));
         }
@@ -250,6 +250,7 @@ impl<'a> Html<'a> {
     }
 
     fn events(&mut self, d: &Diagnosis) {
+        let zero = self.zero(&d.key.node);
         let rows = words::timeline(d);
         if rows.is_empty() {
             return;
@@ -272,7 +273,7 @@ impl<'a> Html<'a> {
                 self.out,
                 "<tr><td class=\"n\">{}</td><td class=\"n\">{}</td><td>{layer}</td><td class=\"wide\">{}</td>\
                  <td>{}</td></tr>",
-                words::offset(w.when.start, self.zero),
+                words::offset(w.when.start, zero),
                 show_dur(w.when.len()),
                 escape(&words::thread(w)),
                 escape(&what)
@@ -300,14 +301,11 @@ impl<'a> Html<'a> {
                 .iter()
                 .filter(|d| d.key.node == c.node && d.explained_by.is_none());
             let findings: Vec<&Diagnosis> = here.take(LISTED).collect();
-            timeline::of_coverage(&mut self.out, c, &findings, i, self.zero);
+            let zero = self.zero(&c.node);
+            timeline::of_coverage(&mut self.out, c, &findings, i, zero);
         }
-        if self.zero != 0 {
-            let _ = writeln!(
-                self.out,
-                "<p class=\"dim\">Offsets count from {}.</p>",
-                words::utc(self.zero)
-            );
+        if let Some(text) = words::origin(a) {
+            let _ = writeln!(self.out, "<p class=\"dim\">{}</p>", escape(&text));
         }
         self.out.push_str("</section>\n");
     }

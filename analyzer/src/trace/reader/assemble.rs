@@ -65,7 +65,11 @@ pub(crate) fn trace(mut files: Vec<RawFile>, several: bool, options: &ReadOption
     mark_doubles(&mut files, &hosts);
     let mut out = Trace::default();
     // A part holds whole events, which reach beyond it; what lies there is not known in full.
-    let parts: Option<Vec<Interval>> = files.iter().map(|f| f.tables.slice.map(|s| s.window)).collect();
+    let part = |host: &Host| {
+        let of = host.files.iter().map(|f| files[*f].tables.slice.map(|s| s.window));
+        of.collect::<Option<Vec<_>>>()?.into_iter().reduce(Interval::hull)
+    };
+    let parts: Vec<Option<Interval>> = hosts.values().map(part).collect();
     for file in files {
         out.files.push(file.info);
         out.chains.extend(file.tables.chains);
@@ -84,11 +88,13 @@ pub(crate) fn trace(mut files: Vec<RawFile>, several: bool, options: &ReadOption
         }
         thread.lanes = from..at;
     }
-    if let Some(window) = parts.and_then(|p| p.into_iter().reduce(Interval::hull)) {
-        crop(&mut out, window);
+    if parts.iter().any(Option::is_some) {
+        crop(&mut out, &parts);
     }
-    if let Some(window) = options.window.and_then(|w| resolve(w, &out)) {
-        crop(&mut out, window);
+    find_recordings(&mut out.nodes);
+    if let Some(spec) = options.window {
+        let windows: Vec<Option<Interval>> = out.nodes.iter().map(|n| resolve(spec, n)).collect();
+        crop(&mut out, &windows);
     }
     out
 }
@@ -1224,9 +1230,26 @@ fn preemptors(lane: &Lane, life: usize, host: &Host, node: &Node, identity: &Ide
         .collect()
 }
 
-/// The window in absolute time; `None` without events.
-fn resolve(spec: WindowSpec, trace: &Trace) -> Option<Interval> {
-    let all = trace.nodes.iter().filter_map(|n| n.observed).reduce(Interval::hull)?;
+/// Nodes that were recorded at overlapping times are one recording.
+fn find_recordings(nodes: &mut [Node]) {
+    let mut seen: Vec<Interval> = nodes.iter().filter_map(|n| n.observed).collect();
+    seen.sort_unstable();
+    let mut recordings: Vec<Interval> = Vec::new();
+    for when in seen {
+        match recordings.last_mut() {
+            Some(last) if when.start <= last.end => *last = last.hull(when),
+            _ => recordings.push(when),
+        }
+    }
+    for node in nodes {
+        let mine = |r: &&Interval| node.observed.is_some_and(|o| r.contains(o.start));
+        node.recording = recordings.iter().find(mine).copied();
+    }
+}
+
+/// The window of a node in absolute time; `None` without events.
+fn resolve(spec: WindowSpec, node: &Node) -> Option<Interval> {
+    let all = node.recording?;
     let edge = |e: Edge| match e {
         Edge::At(t) => t,
         Edge::AfterStart(d) => all.start.saturating_add(d),
@@ -1238,50 +1261,44 @@ fn resolve(spec: WindowSpec, trace: &Trace) -> Option<Interval> {
     ))
 }
 
-/// Leaves only what reaches into the window. What was concluded from all rows stays as it is.
-fn crop(trace: &mut Trace, window: Interval) {
-    let cut = |i: Interval| {
-        let c = (i.start.max(window.start), i.end.min(window.end));
-        (c.0 <= c.1).then(|| Interval::new(c.0, c.1))
-    };
+/// What of a stretch lies in a window; all of it where there is none.
+fn cut(when: Interval, window: Option<Interval>) -> Option<Interval> {
+    let Some(window) = window else { return Some(when) };
+    let (start, end) = (when.start.max(window.start), when.end.min(window.end));
+    (start <= end).then(|| Interval::new(start, end))
+}
+
+/// Leaves only what reaches into the windows, one for each node. What was concluded from all rows stays
+/// as it is.
+fn crop(trace: &mut Trace, windows: &[Option<Interval>]) {
+    let of_node = |n: NodeIdx| windows.get(usize::from(n.0)).copied().flatten();
+    let of_process = |p: ProcIdx| of_node(trace.processes[p.0 as usize].node);
     for lane in &mut trace.lanes {
-        let keep: Vec<bool> = (0..lane.len()).map(|i| cut(lane.interval(i)).is_some()).collect();
+        let window = of_process(trace.threads[lane.thread.0 as usize].process);
+        let keep: Vec<bool> = (0..lane.len())
+            .map(|i| cut(lane.interval(i), window).is_some())
+            .collect();
         lane.retain(&keep);
-    }
-    for file in &mut trace.files {
-        file.observed = file.observed.and_then(cut);
-    }
-    for p in &mut trace.processes {
-        p.alive = cut(p.alive).unwrap_or(p.alive);
     }
     for t in &mut trace.threads {
         if let Rows::Windows(w) = &mut t.sched {
-            *w = w.iter().copied().filter_map(cut).collect();
+            let window = of_process(t.process);
+            *w = w.iter().filter_map(|i| cut(*i, window)).collect();
         }
     }
-    for node in &mut trace.nodes {
-        node.observed = node.observed.and_then(cut);
-        if let Stored::Selected(w) = &mut node.stored {
-            *w = w.iter().copied().filter_map(cut).collect();
+    for file in &mut trace.files {
+        let nodes = trace.nodes.iter().zip(windows);
+        let mine = nodes.filter(|(n, _)| file.nodes.contains(&n.name));
+        let seen = mine.filter_map(|(_, w)| cut(file.observed?, *w));
+        file.observed = seen.reduce(Interval::hull);
+    }
+    for p in &mut trace.processes {
+        p.alive = cut(p.alive, of_node(p.node)).unwrap_or(p.alive);
+    }
+    for (node, window) in trace.nodes.iter_mut().zip(windows) {
+        if let Some(window) = *window {
+            crop_node(node, window);
         }
-        node.snapshots.retain(|s| window.contains(s.at));
-        if let Some(losses) = &mut node.losses {
-            losses.retain(|l| cut(l.when).is_some());
-        }
-        node.sessions = node.sessions.iter().copied().filter_map(cut).collect();
-        for c in &mut node.counted {
-            // A bucket that the window cuts also counts events outside of it: that there were more than
-            // the rows is known, not how many.
-            let whole =
-                |b: &Bucket| window.start <= b.start && b.start.saturating_add(b.len) <= window.end.saturating_add(1);
-            c.fives.retain(whole);
-            c.minutes
-                .retain(|b| Interval::new(b.start, b.start.saturating_add(b.len)).distance(window) == 0);
-            for b in c.minutes.iter_mut().filter(|b| !whole(b)) {
-                b.reliable = false;
-            }
-        }
-        node.counted.retain(|c| !c.minutes.is_empty() || !c.fives.is_empty());
     }
     // Lanes that are empty now go, and the ranges with them.
     let mut at = 0;
@@ -1294,4 +1311,31 @@ fn crop(trace: &mut Trace, window: Interval) {
         }
         thread.lanes = from..at;
     }
+}
+
+/// What a node says of itself, likewise.
+fn crop_node(node: &mut Node, window: Interval) {
+    let cut = |i: Interval| cut(i, Some(window));
+    node.observed = node.observed.and_then(cut);
+    if let Stored::Selected(w) = &mut node.stored {
+        *w = w.iter().copied().filter_map(cut).collect();
+    }
+    node.snapshots.retain(|s| window.contains(s.at));
+    if let Some(losses) = &mut node.losses {
+        losses.retain(|l| cut(l.when).is_some());
+    }
+    node.sessions = node.sessions.iter().copied().filter_map(cut).collect();
+    for c in &mut node.counted {
+        // A bucket that the window cuts also counts events outside of it: that there were more than
+        // the rows is known, not how many.
+        let whole =
+            |b: &Bucket| window.start <= b.start && b.start.saturating_add(b.len) <= window.end.saturating_add(1);
+        c.fives.retain(whole);
+        c.minutes
+            .retain(|b| Interval::new(b.start, b.start.saturating_add(b.len)).distance(window) == 0);
+        for b in c.minutes.iter_mut().filter(|b| !whole(b)) {
+            b.reliable = false;
+        }
+    }
+    node.counted.retain(|c| !c.minutes.is_empty() || !c.fives.is_empty());
 }

@@ -92,14 +92,15 @@ impl Default for Needs {
     }
 }
 
-/// One end of a window.
+/// One end of a window. Nodes recorded at overlapping times are one recording; each recording of a
+/// fleet has its own start and end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Edge {
     /// Nanoseconds since the Unix epoch.
     At(i64),
-    /// This long after the first start of any event of the fleet.
+    /// This long after the first start of any event of the recording.
     AfterStart(i64),
-    /// This long before the last end of any event of the fleet.
+    /// This long before the last end of any event of the recording.
     BeforeEnd(i64),
 }
 

@@ -8,8 +8,8 @@ use super::{Page, State, Tool};
 use crate::cli::engine;
 use crate::cli::time::{Duration as Length, Instant};
 use crate::report::explain::json as explain;
-use crate::trace::Lane;
 use crate::trace::row::{COLUMNS, Get};
+use crate::trace::{Lane, Node};
 use crate::unit::{Interval, MS};
 
 #[derive(Deserialize, JsonSchema)]
@@ -75,14 +75,17 @@ impl Tool for Timeline {
     const PAGED: bool = true;
 
     fn call(&self, state: &State, page: Page) -> Result<Value, String> {
-        let at = state.moment(&self.at)?;
+        let moments = state.moments(&self.at)?;
         let length = |text: &Option<String>, usual: i64| match text {
             None => Ok(usual),
             Some(text) => text.parse::<Length>().map(|d| d.0),
         };
         let around = length(&self.around, 100 * MS)?;
         let least = length(&self.min_duration, 0)?;
-        let window = Interval::new(at.saturating_sub(around), at.saturating_add(around));
+        let windows: Vec<Interval> = moments
+            .iter()
+            .map(|at| Interval::new(at.saturating_sub(around), at.saturating_add(around)))
+            .collect();
         let wanted = |lane: &&Lane| {
             self.pid.is_none_or(|p| state.trace.process_of(lane).pid == p)
                 && self.tid.is_none_or(|t| state.trace.thread(lane.thread).tid == t)
@@ -90,11 +93,13 @@ impl Tool for Timeline {
         };
         let mut found: Vec<(Interval, usize, usize)> = Vec::new();
         for (l, lane) in state.trace.lanes.iter().enumerate().filter(|(_, lane)| wanted(lane)) {
+            let window = windows[usize::from(state.trace.process_of(lane).node.0)];
             let before = lane.start.partition_point(|&s| s <= window.end);
             let overlapping = (0..before).filter(|&i| lane.interval(i).end >= window.start && lane.dur[i] >= least);
             found.extend(overlapping.map(|i| (lane.interval(i), l, i)));
         }
         found.sort_unstable();
+        let window = windows.into_iter().reduce(Interval::hull).unwrap_or_default();
         let edges = [("from_ns", window.start), ("to_ns", window.end)];
         let edges = edges.map(|(name, at)| (name.to_owned(), json!(at)));
         let event = |&(_, l, i): &(Interval, usize, usize)| state.event(&state.trace.lanes[l], i);
@@ -103,25 +108,31 @@ impl Tool for Timeline {
 }
 
 impl State {
-    fn moment(&self, text: &str) -> Result<i64, String> {
-        if let Ok(ns) = text.trim().parse::<i64>()
-            && !text.trim().starts_with(['+', '-'])
-        {
-            return Ok(ns);
-        }
-        let observed = self.observed().ok_or("the trace holds no events")?;
-        Ok(match text.parse::<Instant>()? {
-            Instant::At(ns) => ns,
-            Instant::AfterStart(ns) => observed.start.saturating_add(ns),
-            Instant::BeforeEnd(ns) => observed.end.saturating_sub(ns),
-        })
+    /// A moment on each node; offsets count within its recording. 0 on those without events.
+    fn moments(&self, text: &str) -> Result<Vec<i64>, String> {
+        let digits = text.trim().parse::<i64>().ok();
+        let at = match digits.filter(|_| !text.trim().starts_with(['+', '-'])) {
+            Some(ns) => Instant::At(ns),
+            None => text.parse()?,
+        };
+        self.observed().ok_or("the trace holds no events")?;
+        let on = |node: &Node| {
+            let recording = node.recording.unwrap_or_default();
+            match at {
+                Instant::At(ns) => ns,
+                Instant::AfterStart(ns) => recording.start.saturating_add(ns),
+                Instant::BeforeEnd(ns) => recording.end.saturating_sub(ns),
+            }
+        };
+        Ok(self.trace.nodes.iter().map(on).collect())
     }
 
     /// What is known of an event; what is not known is left out.
     fn event(&self, lane: &Lane, i: usize) -> Value {
         let mut all = Map::new();
         all.insert("layer".to_owned(), json!(lane.op.def().source.layer()));
-        all.insert("start_offset_s".to_owned(), json!(self.offset(lane.start[i])));
+        let node = &self.trace.node(self.trace.process_of(lane).node).name;
+        all.insert("start_offset_s".to_owned(), json!(self.offset(lane.start[i], node)));
         for column in COLUMNS.iter().filter(|c| c.name != "end_ns" && c.name != "family") {
             let value = match column.get {
                 Get::Int(get) => get(&self.trace, lane, i).map(|v| json!(v)),

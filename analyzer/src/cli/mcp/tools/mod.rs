@@ -234,9 +234,10 @@ impl State {
             .reduce(Interval::hull)
     }
 
-    /// An offset from the start of the trace, as reports write it.
-    fn offset(&self, at: i64) -> f64 {
-        let from = self.observed().map_or(0, |o| o.start);
+    /// An offset from the start of the recording of a node, as reports write it.
+    fn offset(&self, at: i64, node: &str) -> f64 {
+        let mine = self.trace.nodes.iter().find(|n| n.name == node);
+        let from = mine.and_then(|n| n.recording).map_or(0, |r| r.start);
         seconds(at.saturating_sub(from))
     }
 }

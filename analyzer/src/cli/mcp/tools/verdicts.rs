@@ -81,7 +81,7 @@ fn short(state: &State, d: &Diagnosis) -> Value {
         "process": d.key.process,
         "pid": d.key.pid,
         "start_ns": d.when.start,
-        "start_offset_s": state.offset(d.when.start),
+        "start_offset_s": state.offset(d.when.start, &d.key.node),
         "length_ns": d.when.len(),
         "lost_ns": d.impact_ns,
         "explained_by": by.map(|by| by.rank),
