@@ -113,6 +113,7 @@ impl KeyVal {
     /// The key with only the given parts.
     pub(super) fn project(self, key: &[Key]) -> Self {
         let has = |k: Key| key.contains(&k);
+        let by_process = [Key::Pid, Key::Process, Key::Tid, Key::Tree].into_iter().any(has);
         let mut extra = self.extra;
         for (slot, k) in extra.iter_mut().zip(EVENT_KEYS) {
             if !has(k) {
@@ -121,12 +122,8 @@ impl KeyVal {
         }
         Self {
             node: self.node,
-            proc: if [Key::Pid, Key::Process, Key::Tid, Key::Tree].into_iter().any(has) {
-                self.proc
-            } else {
-                NONE
-            },
-            group: self.group,
+            proc: if by_process { self.proc } else { NONE },
+            group: if by_process { self.group } else { Together::Apart },
             thread: if has(Key::Tid) || has(Key::Comm) {
                 self.thread
             } else {
@@ -136,6 +133,16 @@ impl KeyVal {
             op: if has(Key::Op) { self.op } else { NONE },
             extra,
         }
+    }
+
+    /// Whether both agree in all parts of a key but some.
+    pub(super) fn is_peer_of(self, other: Self, key: &[Key], across: &[Key]) -> bool {
+        let shared: Vec<Key> = key.iter().copied().filter(|k| !across.contains(k)).collect();
+        let (mut a, mut b) = (self.project(&shared), other.project(&shared));
+        if across.contains(&Key::Node) {
+            (a.node, b.node) = (0, 0);
+        }
+        a == b
     }
 
     pub(super) fn with_extra(mut self, extra: [i64; 5]) -> Self {

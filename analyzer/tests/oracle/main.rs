@@ -8,6 +8,7 @@
     reason = "as plain as the design text, which is what makes it an oracle"
 )]
 
+mod found;
 mod naive;
 mod rules;
 mod scene;

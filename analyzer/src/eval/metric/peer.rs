@@ -18,10 +18,9 @@ impl Engine<'_> {
             return Val::unknown(Reason::new(Lack::Partial, "only statistics of events have peers"));
         };
         let own = key.project(&metric.key);
-        let shared: Vec<Key> = metric.key.iter().copied().filter(|k| !across.contains(k)).collect();
         let groups = self.groups(&super::super::select::whom(sel), &metric.key);
         let peers = groups.iter().map(|g| g.key);
-        let peers = peers.filter(|k| *k != own && k.project(&shared) == own.project(&shared));
+        let peers = peers.filter(|k| *k != own && k.is_peer_of(own, &metric.key, across));
         let values: Vec<Val> = peers.map(|k| self.cell(of, k).all).filter(|v| !v.empty).collect();
         if values.is_empty() {
             return Val::unknown(Reason::new(Lack::Few, "there is no peer to compare with"));
