@@ -7,6 +7,7 @@ use super::Engine;
 use super::join::{self, Companions, Place, Stints, Wit};
 use super::key::{self, KeyVal};
 use super::logic::{Lack, Reason, Truth};
+use super::merge::in_order;
 use super::metric::{Mode, Runs};
 use super::select::{Part, bounds, compare};
 use super::value::{Ext, Val};
@@ -372,18 +373,23 @@ impl<'t> Engine<'t> {
             None => Cow::Borrowed(&group.parts),
             Some(range) => group.parts.iter().map(|p| self.part_lasting(p, range)).collect(),
         };
-        let mut all: Vec<Wit<'t>> = parts
-            .iter()
-            .flat_map(|p| p.iter().map(|i| (p.lane, i)))
-            .filter(|(l, i)| seg.is_none_or(|s| s.iter().any(|s| s.contains(l.start[*i]))))
-            .map(|(l, i)| Wit {
-                when: l.interval(i),
-                thread: Some(l.thread),
-                event: Some((l, i)),
-            })
-            .collect();
-        if group.parts.len() > 1 {
-            all.sort_by_key(|w| (w.when, w.thread));
+        let starts: Vec<Cow<'t, [i64]>> = parts.iter().map(Part::starts).collect();
+        let starts: Vec<&[i64]> = starts.iter().map(|s| &**s).collect();
+        let mut all: Vec<Wit<'t>> = Vec::new();
+        in_order(&starts, |p, i| {
+            if seg.is_none_or(|s| s.iter().any(|s| s.contains(starts[p][i]))) {
+                let (lane, i) = (parts[p].lane, parts[p].position(i));
+                all.push(Wit {
+                    when: lane.interval(i),
+                    thread: Some(lane.thread),
+                    event: Some((lane, i)),
+                });
+            }
+        });
+        if parts.len() > 1 {
+            for at_once in all.chunk_by_mut(|a, b| a.when.start == b.when.start) {
+                at_once.sort_by_key(|w| (w.when, w.thread));
+            }
         }
         all
     }
