@@ -531,6 +531,18 @@ fn planted(
             stage.truth("twin", "NOISY_NEIGHBOUR", engine, slump, 0, note)?;
         }
     }
+    if stint == Stint::Beside {
+        stage.writer().truth(&TruthRow {
+            kind: "symptom",
+            rule: "SLOW_FIRST_TOKEN",
+            pid: 0,
+            tid: 0,
+            start: begin,
+            end: begin + 11 * SEC,
+            value: 6,
+            note: "six requests of one size wait seconds for their first token, the others 51 ms".to_owned(),
+        })?;
+    }
     let switches = i64::try_from(stage.switches).unwrap_or(i64::MAX);
     let note = "context switches in the trace, nearly all of them short voluntary sleeps";
     stage.truth("note", "", engine, (EPOCH, stop), switches, note)?;
