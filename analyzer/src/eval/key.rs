@@ -15,6 +15,8 @@ pub(super) const NO_VALUE: i64 = i64::MIN;
 
 /// A part that the event does not have.
 const UNKNOWN: i64 = -1;
+/// The call was counted and is no row, so nobody knows.
+const UNSTORED: i64 = -3;
 /// Class of a size of nothing.
 const EMPTY: i64 = -2;
 /// Above the classes of bytes, those of tokens.
@@ -22,6 +24,11 @@ const TOKENS: i64 = 64;
 
 /// Parts of a key that single events decide, in the order of [`KeyVal::extra`].
 const EVENT_KEYS: [Key; 5] = [Key::Stream, Key::Gpu, Key::Rank, Key::Cgroup, Key::SizeClass];
+
+/// The parts of a key that single events decide.
+pub(super) fn by_event(key: &[Key]) -> impl Iterator<Item = Key> {
+    key.iter().copied().filter(|k| EVENT_KEYS.contains(k))
+}
 
 /// Which processes are one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -76,14 +83,6 @@ impl KeyVal {
         Self {
             thread: thread.0,
             ..Self::of_process(trace, trace.thread(thread).process)
-        }
-    }
-
-    /// The same with an operation.
-    pub(super) fn with_op(self, op: Op) -> Self {
-        Self {
-            op: op.0.into(),
-            ..self
         }
     }
 
@@ -143,6 +142,12 @@ impl KeyVal {
             (a.node, b.node) = (0, 0);
         }
         a == b
+    }
+
+    /// Whether it stands for calls that were counted and are no rows: there may be several such keys, or
+    /// none beside those of the rows.
+    pub(super) fn is_of_unstored(self) -> bool {
+        self.extra.contains(&UNSTORED)
     }
 
     pub(super) fn with_extra(mut self, extra: [i64; 5]) -> Self {
@@ -206,6 +211,15 @@ impl Keying {
             op: if self.op { lane.op.0.into() } else { NONE },
             extra: [NO_VALUE; 5],
         }
+    }
+
+    /// The key of calls of a lane that were counted and are no rows.
+    pub(super) fn of_unstored(&self, names: &Names, trace: &Trace, lane: &Lane) -> KeyVal {
+        let mut extra = [NO_VALUE; 5];
+        for &(slot, _) in &self.event {
+            extra[slot] = UNSTORED;
+        }
+        self.of_lane(names, trace, lane).with_extra(extra)
     }
 
     /// The parts of the key that the `i`-th event decides.
@@ -425,6 +439,7 @@ pub(super) fn values(trace: &Trace, key: KeyVal) -> KeyValues {
     for (value, k) in key.extra.into_iter().zip(EVENT_KEYS) {
         if value != NO_VALUE {
             let text = match k {
+                _ if value == UNSTORED => "of calls that were not stored".to_owned(),
                 Key::SizeClass => size_class(value),
                 _ if value == UNKNOWN => "not known".to_owned(),
                 _ => value.to_string(),

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::Engine;
-use super::cond::{Joined, keys_of};
+use super::cond::{Joined, Judged, keys_of};
 use super::join::{self, Wit};
 use super::key::{self, KeyVal};
 use super::logic::{Lack, Reason, Truth};
@@ -60,14 +60,16 @@ pub(super) struct Verdict {
 impl<'t> Engine<'t> {
     /// Judges a rule for all its keys, without saying more than whether it holds.
     pub(super) fn verdict(&self, rule: &Rule) -> Verdict {
-        let keys = self.rule_keys(rule);
-        let judged: Vec<(KeyVal, Truth, Option<Reason>)> = keys
+        let all = self.rule_keys(rule);
+        let judged: Vec<(KeyVal, Truth, Option<Reason>)> = all
             .par_iter()
             .map(|&key| {
-                let j = self.judge(&rule.key, &rule.cond, key);
+                let j = self.judge_rule(rule, key);
                 (key, j.truth, j.why)
             })
+            .filter(|(key, truth, _)| *truth != Truth::False || !key.is_of_unstored())
             .collect();
+        let keys = judged.iter().map(|(key, ..)| *key).collect();
         let fired: Vec<KeyVal> = judged
             .par_iter()
             .filter(|(_, t, _)| *t == Truth::True)
@@ -84,7 +86,7 @@ impl<'t> Engine<'t> {
         let decided = judged.len() - n_unknown;
         let (status, reason) = if !fired.is_empty() {
             (Status::Fired, String::new())
-        } else if keys.is_empty() {
+        } else if all.is_empty() {
             self.nothing_to_judge(rule)
         } else if n_unknown > few || (decided == 0 && n_unknown > 0) {
             let worst = unknown.iter().min().map_or("", |r| &r.text);
@@ -114,6 +116,22 @@ impl<'t> Engine<'t> {
         }
     }
 
+    /// Judges a rule for one of its keys. Of calls that were not stored it can only be said that it does not
+    /// hold for them.
+    pub(super) fn judge_rule(&self, rule: &Rule, key: KeyVal) -> Judged {
+        let found = self.judge(&rule.key, &rule.cond, key);
+        let told = found.why.as_ref().is_some_and(|r| r.lack != Lack::Partial);
+        if !key.is_of_unstored() || found.truth == Truth::False || told {
+            return found;
+        }
+        let open: Vec<&str> = key::by_event(&rule.key).map(Key::name).collect();
+        let text = format!(
+            "some calls were only counted, and counts do not tell their {}",
+            open.join(" and ")
+        );
+        Judged::of(Truth::Unknown, Some(Reason::new(Lack::Partial, text)))
+    }
+
     /// The exceptions that hold for a key; one for which it fires all the same has ended.
     fn excepted<'r>(&self, rule: &'r Rule, key: KeyVal) -> Vec<&'r Except> {
         let holds = |e: &&Except| self.judge(&rule.key, &e.cond, key).truth == Truth::True;
@@ -130,7 +148,8 @@ impl<'t> Engine<'t> {
         };
         let diagnoses: Vec<Diagnosis> = verdict.fired.par_iter().map(diagnose).collect();
         let near = if diagnoses.is_empty() {
-            let candidates = verdict.keys.iter().filter_map(|key| self.near_miss(rule, *key));
+            let stored = verdict.keys.iter().filter(|k| !k.is_of_unstored());
+            let candidates = stored.filter_map(|key| self.near_miss(rule, *key));
             candidates
                 .filter(|n| n.nearness >= NEAR)
                 .max_by(|a, b| a.nearness.cmp(&b.nearness).then_with(|| b.key.cmp(&a.key)))

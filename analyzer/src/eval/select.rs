@@ -1060,7 +1060,8 @@ impl<'t> Engine<'t> {
             .sum()
     }
 
-    /// Keys of processes that have calls of the selection in aggregates, stored or not.
+    /// Keys of processes that have calls of the selection in aggregates that are no rows. Parts of a key that
+    /// only single events decide are left open.
     pub(super) fn counted_keys(&self, sel: &Selector, key: &[Key]) -> Vec<KeyVal> {
         let switch: Vec<Op> = Op::by_ids(3, 1).into_iter().collect();
         let ops = match &sel.base {
@@ -1069,12 +1070,7 @@ impl<'t> Engine<'t> {
             Base::Gap(inner) | Base::DrainedGap(inner) => return self.counted_keys(inner, key),
             Base::Slump(_) | Base::BusySeconds => return Vec::new(),
         };
-        if key
-            .iter()
-            .any(|k| !matches!(k, Key::Node | Key::Pid | Key::Tid | Key::Op))
-        {
-            return Vec::new();
-        }
+        let keying = Keying::new(key);
         let mut out = Vec::new();
         for node in &self.trace.nodes {
             for c in node.counted.iter().filter(|c| ops.binary_search(&c.op).is_ok()) {
@@ -1086,7 +1082,7 @@ impl<'t> Engine<'t> {
                 let by_thread = matches!(sel.base, Base::State(_));
                 for &t in &self.trace.process(p).threads {
                     if (!by_thread || self.trace.thread(t).tid == c.pid) && self.thread_passes(sel, t) {
-                        out.push(KeyVal::of_thread(self.trace, t).with_op(c.op).project(key));
+                        out.push(keying.of_unstored(&self.names, self.trace, &Lane::new(t, c.op)));
                     }
                 }
             }

@@ -112,7 +112,7 @@ impl<'t> Engine<'t> {
         self.conditions(rule, &rule.cond, (key, 0), &mut conditions);
         WhyNot {
             key: key::values(self.trace, key),
-            answer: self.judge(&rule.key, &rule.cond, key).truth.into(),
+            answer: self.judge_rule(rule, key).truth.into(),
             conditions,
         }
     }

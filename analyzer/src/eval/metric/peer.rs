@@ -1,8 +1,11 @@
 //! What a statistic comes to for the peers of a key.
 
+use std::collections::BTreeSet;
+
 use super::super::Engine;
 use super::super::key::KeyVal;
 use super::super::logic::{Lack, Reason};
+use super::super::select::whom;
 use super::super::value::{Ext, Val};
 use crate::lang::hir::{MetricId, MetricKind};
 use crate::trace::catalogue::Key;
@@ -18,8 +21,16 @@ impl Engine<'_> {
             return Val::unknown(Reason::new(Lack::Partial, "only statistics of events have peers"));
         };
         let own = key.project(&metric.key);
-        let groups = self.groups(&super::super::select::whom(sel), &metric.key);
-        let peers = groups.iter().map(|g| g.key);
+        let whom = whom(sel);
+        let mut keys: BTreeSet<KeyVal> = self.groups(&whom, &metric.key).iter().map(|g| g.key).collect();
+        for counted in self.counted_keys(&whom, &metric.key) {
+            let peer = counted.is_of_unstored() || counted.is_peer_of(own, &metric.key, across);
+            if keys.insert(counted) && counted.is_finer_than_counts() && peer && counted != own {
+                let text = "some calls were only counted, and counts do not tell which peers made them";
+                return Val::unknown(Reason::new(Lack::Partial, text));
+            }
+        }
+        let peers = keys.into_iter();
         let peers = peers.filter(|k| *k != own && k.is_peer_of(own, &metric.key, across));
         let values: Vec<Val> = peers.map(|k| self.cell(of, k).all).filter(|v| !v.empty).collect();
         if values.is_empty() {
