@@ -1,5 +1,5 @@
 //! The evaluator against one that is too simple to be wrong, on random traces and rules; and what
-//! it says of a file that dropped short calls against what the whole file shows.
+//! it says of a file that dropped calls or lost events against what the whole file shows.
 //!
 //! The default cases are the same in every run; `INGERO_ORACLE_CASES` asks for that many new ones.
 #![allow(clippy::unwrap_used, reason = "tests may unwrap")]
@@ -21,13 +21,14 @@ use ingero::lang;
 use ingero::lang::hir::Program;
 use ingero::source::SourceFile;
 use ingero::trace::Trace;
+use ingero::trace::catalogue::Source;
 use ingero::unit::{MS, Num, US};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
 use naive::{Naive, Truth, Value, Who};
 use rules::{Pred, Rule};
-use scene::Kind;
+use scene::{Kind, Lossy, Storage};
 
 fn config() -> ProptestConfig {
     let more = std::env::var("INGERO_ORACLE_CASES").ok();
@@ -74,12 +75,7 @@ fn kind(name: &str) -> Kind {
 fn verdicts(analysis: &Analysis, rule: &Rule) -> BTreeMap<Who, Truth> {
     let mut out = BTreeMap::new();
     for d in &analysis.diagnoses {
-        let who = match rule.key {
-            rules::Key::Node => (None, None, None),
-            rules::Key::Pid => (d.key.pid, None, None),
-            rules::Key::Tid => (d.key.pid, d.key.tid, None),
-            rules::Key::PidOp => (d.key.pid, None, d.key.op.as_deref().map(kind)),
-        };
+        let who = verdict_key(d, rule);
         let truth = if d.rule == "R" { Truth::True } else { Truth::False };
         assert_eq!(out.insert(who, truth), None, "one verdict for {who:?}");
     }
@@ -98,13 +94,15 @@ fn show(scene: &scene::Scene) -> String {
         .iter()
         .map(|e| {
             format!(
-                "{:>9} +{:<9} {} {:?} b={} k={} s={} w={} {}{}",
+                "{:>9} +{:<9} {} {:?} b={} k={} on={}/{} s={} w={} {}{}",
                 (e.start - scene::EPOCH) / US,
                 e.dur / US,
                 e.tid,
                 e.kind,
                 e.bytes,
                 e.kernel,
+                e.stream,
+                e.gpu,
                 e.state,
                 (e.woken - e.start) / US,
                 if e.nested { "nested " } else { "" },
@@ -112,7 +110,10 @@ fn show(scene: &scene::Scene) -> String {
             )
         })
         .collect();
-    lines.push(format!("{:?}", scene.procs));
+    lines.push(format!(
+        "{:?} {:?} {:?} {:?}",
+        scene.procs, scene.names, scene.forks, scene.rolled
+    ));
     lines.join("\n")
 }
 
@@ -122,7 +123,7 @@ proptest! {
     #[test]
     fn the_evaluator_agrees_with_the_naive_one(scene in scene::scene(), rule in rules::rule(true)) {
         prop_assume!(!scene.events.is_empty());
-        let trace = scene::trace(&scene, None);
+        let trace = scene::trace(&scene, Storage::Whole, None);
         let (analysis, got) = judge(&trace, &rule);
         let naive = Naive::new(&scene, &rule);
         let want = naive.judge();
@@ -151,29 +152,35 @@ proptest! {
     fn what_was_dropped_changes_no_verdict(
         scene in scene::scene(),
         rule in rules::rule(false),
-        least in prop::sample::select(vec![11 * US, 50 * US, 2 * MS, 20 * MS]),
+        (how, lossy) in storage(),
     ) {
         let scene = scene::with_ends(scene);
-        let (whole, truth) = judge(&scene::trace(&scene, None), &rule);
-        let (some, got) = judge(&scene::trace(&scene, Some(least)), &rule);
+        let agent = matches!(how, Storage::Agent(_));
+        prop_assume!(!agent || !rule.text().contains("sched"));
+        let all = if agent { Storage::AgentWhole } else { Storage::Whole };
+        let (whole, truth) = judge(&scene::trace(&scene, all, None), &rule);
+        let (some, got) = judge(&scene::trace(&scene, how, lossy), &rule);
+        let how = format!("{how:?} {lossy:?}");
         for (who, verdict) in &got {
             // A key without any event of the kind is not judged at all in the whole trace.
             if let Some(true_one) = truth.get(who) {
-                prop_assert_eq!(verdict, true_one, "{:?} below {} us\n{}\n{}", who, least / US, rule.text(), show(&scene));
+                prop_assert_eq!(verdict, true_one, "{:?} {}\n{}\n{}", who, how, rule.text(), show(&scene));
             } else if rule.key != rules::Key::Tid {
                 let unknown = whole.rules[0].keys.1;
                 prop_assert!(
                     unknown > 0 || *verdict == Truth::False || whole.rules[0].keys.0 == 0,
-                    "{:?} is {:?} below {} us\n{}\n{}", who, verdict, least / US, rule.text(), show(&scene)
+                    "{:?} is {:?} {}\n{}\n{}", who, verdict, how, rule.text(), show(&scene)
                 );
             }
         }
-        // What is true of the whole trace may be unknown, never denied by silence.
-        for (who, _) in truth.iter().filter(|(w, t)| **t == Truth::True && !got.contains_key(w)) {
+        // What is true of the whole trace may be unknown, never denied by silence. Nobody counts for whom
+        // events were lost.
+        let silent = |w: &Who, t: &Truth| *t == Truth::True && !got.contains_key(w) && lossy.is_none();
+        for (who, _) in truth.iter().filter(|(w, t)| silent(w, t)) {
             let status = some.rules[0].status.name();
             prop_assert!(
                 some.rules[0].keys.1 > 0 || status == "unknown" || status == "not_applicable",
-                "{:?} is true and {} below {} us\n{}\n{}", who, status, least / US, rule.text(), show(&scene)
+                "{:?} is true and {} {}\n{}\n{}", who, status, how, rule.text(), show(&scene)
             );
         }
         for d in some.diagnoses.iter().filter(|d| d.rule == "R") {
@@ -188,17 +195,77 @@ proptest! {
                     Measured::Between(lo, hi) => lo.is_none_or(|l| l <= v) && hi.is_none_or(|h| v <= h),
                     Measured::Unknown => true,
                 };
-                prop_assert!(inside, "{}: {:?} does not hold {v:?}, below {} us\n{}", a.text, a.value, least / US, show(&scene));
+                prop_assert!(inside, "{}: {:?} does not hold {v:?}, {how}\n{}", a.text, a.value, show(&scene));
             }
         }
     }
 }
 
+/// What is left out of a file.
+fn storage() -> impl Strategy<Value = (Storage, Option<Lossy>)> {
+    let least = prop::sample::select(vec![11 * US, 50 * US, 2 * MS, 20 * MS]).prop_map(Storage::Thresholds);
+    let until = (0..200i64).prop_map(|n| Storage::Agent(scene::EPOCH + n * 10 * MS));
+    let source = prop::sample::select(vec![
+        Source::Cuda,
+        Source::Driver,
+        Source::Sched,
+        Source::Io,
+        Source::Net,
+    ]);
+    let lossy = (source, 0..4i64).prop_map(|(source, second)| Lossy { source, second });
+    prop_oneof![
+        3 => least.clone().prop_map(|l| (l, None)),
+        1 => (least, lossy.clone()).prop_map(|(l, lossy)| (l, Some(lossy))),
+        2 => lossy.prop_map(|lossy| (Storage::Whole, Some(lossy))),
+        2 => until.prop_map(|u| (u, None)),
+    ]
+}
+
 fn verdict_key(d: &ingero::diagnosis::Diagnosis, rule: &Rule) -> Who {
+    let node: i64 = d.key.node[1..].parse().unwrap();
+    let id = |id: Option<i64>| id.map(|id| id + 1000 * node);
+    let value = |name: &str| {
+        let (_, text) = d.key.more.iter().find(|(n, _)| n == name).unwrap();
+        // Calls of some kinds have none.
+        Some(text.parse().unwrap_or(-1))
+    };
+    let who = Who {
+        node: Some(node),
+        ..Who::default()
+    };
+    let pid = Who {
+        pid: id(d.key.pid),
+        ..who
+    };
     match rule.key {
-        rules::Key::Node => (None, None, None),
-        rules::Key::Pid => (d.key.pid, None, None),
-        rules::Key::Tid => (d.key.pid, d.key.tid, None),
-        rules::Key::PidOp => (d.key.pid, None, d.key.op.as_deref().map(kind)),
+        rules::Key::Node => who,
+        rules::Key::Pid => pid,
+        rules::Key::Tid => Who {
+            tid: id(d.key.tid),
+            ..pid
+        },
+        rules::Key::PidOp => Who {
+            kind: d.key.op.as_deref().map(kind),
+            ..pid
+        },
+        rules::Key::PidStream => Who {
+            stream: value("stream"),
+            ..pid
+        },
+        rules::Key::PidGpu => Who {
+            gpu: value("gpu"),
+            ..pid
+        },
+        rules::Key::Process => {
+            let name = d.key.process.as_deref();
+            Who {
+                name: ["one", "other"].into_iter().find(|n| name == Some(n)),
+                ..who
+            }
+        }
+        rules::Key::Tree => Who {
+            tree: id(d.key.pid),
+            ..who
+        },
     }
 }

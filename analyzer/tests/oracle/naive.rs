@@ -2,12 +2,50 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::rules::{Base, Filter, Key, Mark, Pred, Rel, Rhs, Rule, Scope, Seg, Sel, Side, Stat, State};
-use super::scene::{Ev, Kind, Scene};
+use super::rules::{Base, Filter, Key, Mark, Peers, Pred, Rel, Rhs, Rule, Scope, Seg, Sel, Side, Stat, State, What};
+use super::scene::{Ev, Kind, Scene, node_of};
 use ingero::unit::SEC;
 
-/// Who: process, thread, operation, as far as the key names them.
-pub(crate) type Who = (Option<i64>, Option<i64>, Option<Kind>);
+/// Whom a verdict is about, as far as the key names it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Who {
+    pub(crate) node: Option<i64>,
+    pub(crate) pid: Option<i64>,
+    pub(crate) tid: Option<i64>,
+    pub(crate) kind: Option<Kind>,
+    pub(crate) stream: Option<i64>,
+    pub(crate) gpu: Option<i64>,
+    pub(crate) name: Option<&'static str>,
+    /// By the process that all descend from.
+    pub(crate) tree: Option<i64>,
+}
+
+const ALL: Who = Who {
+    node: None,
+    pid: None,
+    tid: None,
+    kind: None,
+    stream: None,
+    gpu: None,
+    name: None,
+    tree: None,
+};
+
+impl Who {
+    /// Whatever single calls have.
+    fn of_any_call(self) -> Self {
+        Self {
+            kind: None,
+            stream: None,
+            gpu: None,
+            ..self
+        }
+    }
+
+    fn is_node(self) -> bool {
+        self.pid.is_none() && self.name.is_none() && self.tree.is_none()
+    }
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Truth {
@@ -74,17 +112,58 @@ impl<'a> Naive<'a> {
         let mut keys = BTreeSet::new();
         self.keys(&self.rule.cond, &mut keys);
         if self.rule.key == Key::Node && !self.scene.events.is_empty() {
-            keys = BTreeSet::from([(None, None, None)]);
+            keys = self.scene.events.iter().map(|e| self.who(e)).collect();
         }
         keys.into_iter().map(|k| (k, self.truth(&self.rule.cond, k))).collect()
     }
 
     fn who(&self, e: &Ev) -> Who {
+        let mut who = self.who_of(e.tid);
         match self.rule.key {
-            Key::Node => (None, None, None),
-            Key::Pid => (Some(e.pid), None, None),
-            Key::Tid => (Some(e.pid), Some(e.tid), None),
-            Key::PidOp => (Some(e.pid), None, Some(e.kind)),
+            Key::PidOp => who.kind = Some(e.kind),
+            Key::PidStream => who.stream = Some(e.stream),
+            Key::PidGpu => who.gpu = Some(e.gpu),
+            _ => {}
+        }
+        who
+    }
+
+    /// The part of the key that a thread decides.
+    fn who_of(&self, tid: i64) -> Who {
+        let pid = self.pid_of(tid);
+        let node = Who {
+            node: Some(node_of(pid)),
+            ..ALL
+        };
+        match self.rule.key {
+            Key::Node => node,
+            Key::Process => Who {
+                name: Some(self.scene.name(pid)),
+                ..node
+            },
+            Key::Tree => Who {
+                tree: Some(self.scene.root(pid)),
+                ..node
+            },
+            Key::Tid => Who {
+                pid: Some(pid),
+                tid: Some(tid),
+                ..node
+            },
+            Key::Pid | Key::PidOp | Key::PidStream | Key::PidGpu => Who { pid: Some(pid), ..node },
+        }
+    }
+
+    /// Without the part in which peers differ.
+    fn shared(&self, who: Who) -> Who {
+        match self.rule.key {
+            Key::Node => Who { node: None, ..who },
+            Key::Pid | Key::PidOp => Who { pid: None, ..who },
+            Key::Tid => Who { tid: None, ..who },
+            Key::PidStream => Who { stream: None, ..who },
+            Key::PidGpu => Who { gpu: None, ..who },
+            Key::Process => Who { name: None, ..who },
+            Key::Tree => Who { tree: None, ..who },
         }
     }
 
@@ -101,6 +180,7 @@ impl<'a> Naive<'a> {
             | Pred::Lift(s, ..)
             | Pred::Window(s, ..)
             | Pred::Share(s, _)
+            | Pred::Peers(s, ..)
             | Pred::Drop(s, ..) => self.keys_of(s.base, out),
             Pred::State(s, _) => self.keys_of(Base::State(*s), out),
             Pred::Not(p) => self.keys(p, out),
@@ -118,14 +198,8 @@ impl<'a> Naive<'a> {
     fn keys_of(&self, base: Base, out: &mut BTreeSet<Who>) {
         if let Base::Ops(..) = base {
             out.extend(self.calls(base).map(|e| self.who(e)));
-        } else if self.rule.key != Key::PidOp {
-            for s in self.derived(base) {
-                let pid = Some(self.pid_of(s.tid));
-                out.insert(match self.rule.key {
-                    Key::Tid => (pid, Some(s.tid), None),
-                    _ => (pid, None, None),
-                });
-            }
+        } else if !self.rule.key.by_call() {
+            out.extend(self.derived(base).iter().map(|s| self.who_of(s.tid)));
         }
     }
 
@@ -189,17 +263,22 @@ impl<'a> Naive<'a> {
         }
     }
 
+    /// Of all its processes, from when they were forked, if that was seen.
     fn life(&self, who: Who) -> (i64, i64) {
-        let of: Vec<&Ev> = self
-            .scene
-            .events
-            .iter()
-            .filter(|e| who.0.is_none_or(|p| p == e.pid))
-            .collect();
+        let of: Vec<&Ev> = self.scene.events.iter().filter(|e| self.is_of(e.pid, who)).collect();
+        let forked = self.scene.forks.iter().filter(|f| self.is_of(f.1, who)).map(|f| f.2);
         (
-            of.iter().map(|e| e.start).min().unwrap_or(0),
+            of.iter().map(|e| e.start).chain(forked).min().unwrap_or(0),
             of.iter().map(|e| e.end()).max().unwrap_or(0),
         )
+    }
+
+    /// Whether a process is one of the key's.
+    fn is_of(&self, pid: i64, who: Who) -> bool {
+        who.node.is_none_or(|n| n == node_of(pid))
+            && who.pid.is_none_or(|p| p == pid)
+            && who.name.is_none_or(|n| n == self.scene.name(pid))
+            && who.tree.is_none_or(|t| t == self.scene.root(pid))
     }
 
     fn segment(&self, who: Who, seg: Seg) -> Part {
@@ -227,7 +306,7 @@ impl<'a> Naive<'a> {
             filters: Vec::new(),
         };
         // Of the process or thread, whatever its operation.
-        let who = (who.0, who.1, None);
+        let who = who.of_any_call();
         if !self.coverage(base, who).1 {
             return Part::Unknown;
         }
@@ -285,7 +364,7 @@ impl<'a> Naive<'a> {
             .scene
             .threads
             .iter()
-            .filter(|(pid, tid)| who.0.is_none_or(|p| p == *pid) && who.1.is_none_or(|t| t == *tid))
+            .filter(|(pid, tid)| self.is_of(*pid, who) && who.tid.is_none_or(|t| t == *tid))
             // Threads without any event are only known from the list of tasks.
             .map(|t| t.1)
             .collect();
@@ -295,10 +374,15 @@ impl<'a> Naive<'a> {
 
     /// Events of a selection for a key; `Err` where a filter's median is not known.
     fn events(&self, s: &Sel, who: Who) -> Result<Vec<Span>, Truth> {
-        let mut all: Vec<(Span, Option<&Ev>)> = match s.base {
+        Ok(self.chosen(s, who)?.into_iter().map(|x| x.0).collect())
+    }
+
+    /// Likewise, with the calls that they are.
+    fn chosen(&self, s: &Sel, who: Who) -> Result<Vec<(Span, Option<&'a Ev>)>, Truth> {
+        let mut all: Vec<(Span, Option<&'a Ev>)> = match s.base {
             Base::Ops(..) => self
                 .calls(s.base)
-                .filter(|e| self.fits(e.pid, e.tid, Some(e.kind), who))
+                .filter(|e| self.fits(e.tid, Some(e), who))
                 .map(|e| {
                     let span = Span {
                         start: e.start,
@@ -312,7 +396,7 @@ impl<'a> Naive<'a> {
             base => self
                 .derived(base)
                 .into_iter()
-                .filter(|x| self.fits(self.pid_of(x.tid), x.tid, None, who))
+                .filter(|x| self.fits(x.tid, None, who))
                 .map(|x| (x, None))
                 .collect(),
         };
@@ -338,13 +422,17 @@ impl<'a> Naive<'a> {
                 Filter::Medians(k) => x.len() > k * median,
             });
         }
-        Ok(all.into_iter().map(|x| x.0).collect())
+        Ok(all)
     }
 
-    fn fits(&self, pid: i64, tid: i64, kind: Option<Kind>, who: Who) -> bool {
-        who.0.is_none_or(|p| p == pid)
-            && who.1.is_none_or(|t| t == tid)
-            && (who.2.is_none() || kind.is_none() || who.2 == kind)
+    fn fits(&self, tid: i64, call: Option<&Ev>, who: Who) -> bool {
+        self.is_of(self.pid_of(tid), who)
+            && who.tid.is_none_or(|t| t == tid)
+            && call.is_none_or(|e| {
+                who.kind.is_none_or(|k| k == e.kind)
+                    && who.stream.is_none_or(|s| s == e.stream)
+                    && who.gpu.is_none_or(|g| g == e.gpu)
+            })
     }
 
     /// The value of a statistic.
@@ -379,6 +467,7 @@ impl<'a> Naive<'a> {
             Stat::Count => return number(n, 1),
             Stat::Rate => return number(n, len),
             Stat::Sum => return number(sum, 1),
+            Stat::Distinct(what) => return number(self.different(s, what, &pieces, who), 1),
             Stat::Bytes => return number(inside.iter().map(|e| i128::from(e.bytes)).sum(), 1),
             Stat::Busy => {
                 let busy = |p: &(i64, i64)| {
@@ -397,7 +486,7 @@ impl<'a> Naive<'a> {
             return Value::Nothing;
         }
         let need = match stat {
-            Stat::Min | Stat::Max => self.rule.min_count,
+            Stat::First | Stat::Last => 1,
             _ => self.rule.min_count,
         };
         if n < i128::from(need) {
@@ -408,13 +497,93 @@ impl<'a> Naive<'a> {
             Stat::Avg => Value::Exact(sum, n),
             Stat::Min => Value::Exact(durs.iter().min().copied().unwrap().into(), 1),
             Stat::Max => Value::Exact(durs.iter().max().copied().unwrap().into(), 1),
+            // Of those that start at the same time the shortest is the first.
+            Stat::First => Value::Exact(inside.iter().map(|e| (e.start, e.len())).min().unwrap().1.into(), 1),
+            Stat::Last => Value::Exact(inside.iter().map(|e| (e.start, e.len())).max().unwrap().1.into(), 1),
             Stat::Pct(p, q) => Value::Exact(percentile(&durs, p, q).into(), 1),
             _ => unreachable!(),
         }
     }
 
+    /// How many values the events that start there have.
+    fn different(&self, s: &Sel, what: What, pieces: &[(i64, i64)], who: Who) -> i128 {
+        let value = |x: &Span, e: Option<&Ev>| match what {
+            What::Tid => Some(x.tid % 1000),
+            What::Pid => Some(self.pid_of(x.tid) % 1000),
+            What::Bytes => Some(x.bytes),
+            What::Stream => e.map(|e| e.stream).filter(|s| *s >= 0),
+            What::Gpu => e.map(|e| e.gpu),
+        };
+        let chosen = self.chosen(s, who).unwrap_or_default();
+        let inside = chosen
+            .iter()
+            .filter(|(x, _)| pieces.iter().any(|p| p.0 <= x.start && x.start <= p.1));
+        let values: BTreeSet<i64> = inside.filter_map(|(x, e)| value(x, *e)).collect();
+        values.len() as i128
+    }
+
+    /// What the peers come to, at least and at most; `None` for no bound. Nothing without peers.
+    fn peers(&self, s: &Sel, stat: Stat, peers: Peers, who: Who) -> Option<[Option<(i128, i128)>; 2]> {
+        let mut keys = BTreeSet::new();
+        self.keys_of(s.base, &mut keys);
+        let others = keys
+            .into_iter()
+            .filter(|k| *k != who && self.shared(*k) == self.shared(who));
+        let values: Vec<Value> = others
+            .map(|k| self.value(s, stat, Seg::Trace, k))
+            .filter(|v| *v != Value::Nothing)
+            .collect();
+        if values.is_empty() {
+            return None;
+        }
+        let at = match peers {
+            Peers::Median => values.len().div_ceil(2),
+            Peers::P90 => (values.len() * 9).div_ceil(10),
+            Peers::Max => values.len(),
+        };
+        let less = |a: &(i128, i128), b: &(i128, i128)| (a.0 * b.1).cmp(&(b.0 * a.1));
+        // Nothing known from below is less than all, from above more than all.
+        let mut low: Vec<(i128, i128)> = Vec::new();
+        let mut high: Vec<(i128, i128)> = Vec::new();
+        for v in &values {
+            match *v {
+                Value::Exact(n, d) => {
+                    low.push((n, d));
+                    high.push((n, d));
+                }
+                Value::AtLeast(n, d) => low.push((n, d)),
+                _ => {}
+            }
+        }
+        low.sort_by(less);
+        high.sort_by(less);
+        let unbounded = values.len() - low.len();
+        Some([at.checked_sub(unbounded + 1).map(|i| low[i]), high.get(at - 1).copied()])
+    }
+
     fn truth(&self, p: &Pred, who: Who) -> Truth {
         match p {
+            Pred::Peers(s, stat, k, peers) => {
+                let left = self.value(s, *stat, Seg::Trace, who);
+                if left == Value::Nothing {
+                    return Truth::False;
+                }
+                let Some([low, high]) = self.peers(s, *stat, *peers, who) else {
+                    return Truth::Unknown;
+                };
+                let times = |b: Option<(i128, i128)>| b.map(|(n, d)| (n * i128::from(*k), d));
+                let (n, d) = match left {
+                    Value::Exact(n, d) | Value::AtLeast(n, d) => (n, d),
+                    _ => return Truth::Unknown,
+                };
+                if times(high).is_some_and(|(m, e)| n * e > m * d) {
+                    Truth::True
+                } else if matches!(left, Value::Exact(..)) && times(low).is_some_and(|(m, e)| n * e <= m * d) {
+                    Truth::False
+                } else {
+                    Truth::Unknown
+                }
+            }
             Pred::Cmp(s, stat, seg, rel, rhs) => {
                 let left = self.value(s, *stat, *seg, who);
                 let right = self.rhs(s, *stat, *seg, *rhs, who);
@@ -501,10 +670,18 @@ impl<'a> Naive<'a> {
         }
     }
 
-    /// Whether the recording ran all that time.
-    fn watched(&self, from: i64, to: i64) -> bool {
-        let (a, b) = self.life((None, None, None));
-        a <= from && to <= b
+    /// Whether the recording ran all that time, or at least since the processes of the key were forked.
+    fn watched(&self, who: Who, from: i64, to: i64) -> bool {
+        let (a, b) = self.life(Who { node: who.node, ..ALL });
+        let forked = |pid: i64| self.scene.forks.iter().any(|f| f.1 == pid);
+        let born = !who.is_node()
+            && self
+                .scene
+                .procs
+                .iter()
+                .filter(|p| self.is_of(p.0, who))
+                .all(|p| forked(p.0));
+        (born || a <= from) && to <= b
     }
 
     /// Found, else doubtful, else not there. What was seen not to be there settles it, whatever else is
@@ -525,7 +702,7 @@ impl<'a> Naive<'a> {
         let mut cut = false;
         let mut reached = leaves[0].0.clone();
         for ((next, _), hop) in leaves[1..].iter().zip(hops) {
-            cut |= hop.is_some_and(|d| reached.iter().any(|a| !self.watched(a.start, a.end + d)));
+            cut |= hop.is_some_and(|d| reached.iter().any(|a| !self.watched(who, a.start, a.end + d)));
             let follows = |b: &&Span| {
                 reached
                     .iter()
@@ -538,7 +715,7 @@ impl<'a> Naive<'a> {
 
     fn beside(&self, terms: &[Pred], d: i64, side: Side, who: Who) -> Truth {
         let leaves: Vec<(Vec<Span>, bool)> = terms.iter().map(|p| self.leaf(p, who)).collect();
-        let cut = leaves[0].0.iter().any(|a| !self.looks(a, d, side));
+        let cut = leaves[0].0.iter().any(|a| !self.looks(who, a, d, side));
         let found = leaves[0]
             .0
             .iter()
@@ -547,11 +724,11 @@ impl<'a> Naive<'a> {
     }
 
     /// Whether the recording shows all of the time that is looked at.
-    fn looks(&self, a: &Span, d: i64, side: Side) -> bool {
+    fn looks(&self, who: Who, a: &Span, d: i64, side: Side) -> bool {
         match side {
-            Side::Around => self.watched(a.start - d, a.end + d),
-            Side::Before => self.watched(a.start - d, a.start),
-            Side::After => self.watched(a.start, a.end + d),
+            Side::Around => self.watched(who, a.start - d, a.end + d),
+            Side::Before => self.watched(who, a.start - d, a.start),
+            Side::After => self.watched(who, a.start, a.end + d),
         }
     }
 
@@ -559,7 +736,7 @@ impl<'a> Naive<'a> {
         let ((there, hidden), (others, other_hidden)) = (self.leaf(a, who), self.leaf(b, who));
         let mut best = if hidden { Truth::Unknown } else { Truth::False };
         for a in there.iter().filter(|a| !others.iter().any(|b| near(a, b, d, side))) {
-            let seen = self.looks(a, d, side) && !other_hidden;
+            let seen = self.looks(who, a, d, side) && !other_hidden;
             best = best.max(if seen { Truth::True } else { Truth::Unknown });
         }
         best
@@ -579,7 +756,7 @@ impl<'a> Naive<'a> {
         let leaf = self.leaf(p, who);
         let runs = merged(&leaf.0);
         let found = runs.iter().any(|r| r.1 - r.0 >= d);
-        let cut = runs.iter().any(|r| !self.watched(r.0 - 1, r.1 + 1));
+        let cut = runs.iter().any(|r| !self.watched(who, r.0 - 1, r.1 + 1));
         if found {
             Truth::True
         } else if cut || leaf.1 {
@@ -615,7 +792,7 @@ impl<'a> Naive<'a> {
     /// Covered at least, in all, covered at most.
     fn covered(&self, a: &Sel, b: &Sel, scope: Scope, who: Who) -> Option<(i128, i128, i128)> {
         let events = self.events(a, who).ok()?;
-        let causes = self.events(b, (None, None, None)).ok()?;
+        let causes = self.events(b, ALL).ok()?;
         let (mut lo, mut total, mut hi) = (0, 0, 0);
         let mut blind = 0;
         for e in &events {
@@ -658,7 +835,7 @@ impl<'a> Naive<'a> {
         if lo != hi {
             return Truth::Unknown;
         }
-        let (Ok(events), Ok(causes)) = (self.events(a, who), self.events(b, (None, None, None))) else {
+        let (Ok(events), Ok(causes)) = (self.events(a, who), self.events(b, ALL)) else {
             return Truth::Unknown;
         };
         let (from, to) = self.life(who);

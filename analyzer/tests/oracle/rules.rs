@@ -49,9 +49,51 @@ pub(crate) enum Stat {
     Max,
     Avg,
     Pct(u64, u64),
+    First,
+    Last,
+    Distinct(What),
+}
+
+/// What values are told apart by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum What {
+    Tid,
+    Pid,
+    Stream,
+    Gpu,
+    Bytes,
+}
+
+impl What {
+    fn text(self) -> &'static str {
+        match self {
+            Self::Tid => "tid",
+            Self::Pid => "pid",
+            Self::Stream => "stream",
+            Self::Gpu => "gpu",
+            Self::Bytes => "bytes",
+        }
+    }
 }
 
 impl Stat {
+    fn text(self) -> String {
+        match self {
+            Self::Count => "count".into(),
+            Self::Rate => "rate".into(),
+            Self::Sum => "sum".into(),
+            Self::Bytes => "bytes".into(),
+            Self::Busy => "busy".into(),
+            Self::Min => "min".into(),
+            Self::Max => "max".into(),
+            Self::Avg => "avg".into(),
+            Self::Pct(p, _) => format!("p{p}"),
+            Self::First => "first".into(),
+            Self::Last => "last".into(),
+            Self::Distinct(what) => format!("distinct({})", what.text()),
+        }
+    }
+
     pub(crate) fn spread(self) -> bool {
         matches!(self, Self::Min | Self::Max | Self::Avg | Self::Pct(..))
     }
@@ -138,6 +180,26 @@ pub(crate) enum Pred {
     Without(Box<Pred>, Box<Pred>, i64, Side),
     During(Box<Pred>, Box<Pred>),
     Lasting(Box<Pred>, i64),
+    /// More than so many times what the peers come to.
+    Peers(Sel, Stat, i64, Peers),
+}
+
+/// Of the values of the peers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Peers {
+    Median,
+    P90,
+    Max,
+}
+
+impl Peers {
+    fn text(self) -> &'static str {
+        match self {
+            Self::Median => "peer_median",
+            Self::P90 => "peer_p90",
+            Self::Max => "peer_max",
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -163,6 +225,43 @@ pub(crate) enum Key {
     Pid,
     Tid,
     PidOp,
+    PidStream,
+    PidGpu,
+    Process,
+    Tree,
+}
+
+impl Key {
+    /// Whether single calls decide it, which gaps and stints do not know.
+    pub(crate) fn by_call(self) -> bool {
+        matches!(self, Self::PidOp | Self::PidStream | Self::PidGpu)
+    }
+
+    fn text(self) -> &'static str {
+        match self {
+            Self::Node => "node",
+            Self::Pid => "pid",
+            Self::Tid => "tid",
+            Self::PidOp => "(pid, op)",
+            Self::PidStream => "(pid, stream)",
+            Self::PidGpu => "(pid, gpu)",
+            Self::Process => "process",
+            Self::Tree => "tree",
+        }
+    }
+
+    /// The part in which peers differ.
+    fn across(self) -> &'static str {
+        match self {
+            Self::Node => "node",
+            Self::Pid | Self::PidOp => "pid",
+            Self::Tid => "tid",
+            Self::PidStream => "stream",
+            Self::PidGpu => "gpu",
+            Self::Process => "process",
+            Self::Tree => "tree",
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -230,24 +329,14 @@ impl Pred {
         let joined = |l: &[Self], with: &str| l.iter().map(|p| p.text()).collect::<Vec<_>>().join(with);
         match self {
             Self::Cmp(s, stat, seg, rel, rhs) => {
-                let name = match stat {
-                    Stat::Count => "count".into(),
-                    Stat::Rate => "rate".into(),
-                    Stat::Sum => "sum".into(),
-                    Stat::Bytes => "bytes".into(),
-                    Stat::Busy => "busy".into(),
-                    Stat::Min => "min".into(),
-                    Stat::Max => "max".into(),
-                    Stat::Avg => "avg".into(),
-                    Stat::Pct(p, _) => format!("p{p}"),
-                };
+                let name = stat.text();
                 let seg = match seg {
                     Seg::Trace => String::new(),
                     other => format!("@{}", other.text()),
                 };
                 let rhs = match (rhs, stat) {
                     (Rhs::Medians(k), _) => format!("{k}*p50"),
-                    (Rhs::Num(n), Stat::Count) => n.to_string(),
+                    (Rhs::Num(n), Stat::Count | Stat::Distinct(_)) => n.to_string(),
                     (Rhs::Num(n), Stat::Rate) => format!("{n}/s"),
                     (Rhs::Num(n), Stat::Bytes) => format!("{n}B"),
                     (Rhs::Num(n), Stat::Busy) => format!("{n}%"),
@@ -288,6 +377,24 @@ impl Pred {
             }
             Self::During(a, b) => format!("({} during {})", a.text(), b.text()),
             Self::Lasting(a, d) => format!("({} lasting {})", a.text(), time(*d)),
+            Self::Peers(s, stat, k, peers) => {
+                let own = format!("{}.{}", s.text(), stat.text());
+                format!("{own} > {k}*{}({own})", peers.text())
+            }
+        }
+    }
+}
+
+impl Pred {
+    fn has_peers(&self) -> bool {
+        match self {
+            Self::Peers(..) => true,
+            Self::Not(p) | Self::Lasting(p, _) => p.has_peers(),
+            Self::And(l) | Self::Or(l) | Self::Within(l, _) | Self::Beside(l, ..) | Self::Then(l, _) => {
+                l.iter().any(Self::has_peers)
+            }
+            Self::Unless(a, b) | Self::Without(a, b, ..) | Self::During(a, b) => a.has_peers() || b.has_peers(),
+            _ => false,
         }
     }
 }
@@ -295,12 +402,10 @@ impl Pred {
 impl Rule {
     /// The rule as `R`, and its negation as `N`: together they tell the truth for each key.
     pub(crate) fn text(&self) -> String {
-        let per = match self.key {
-            Key::Node => "node",
-            Key::Pid => "pid",
-            Key::Tid => "tid",
-            Key::PidOp => "(pid, op)",
-        };
+        let mut per = self.key.text().to_owned();
+        if self.cond.has_peers() {
+            per += &format!(" across {}", self.key.across());
+        }
         let cond = self.cond.text();
         let n = self.min_count;
         format!(
@@ -363,8 +468,13 @@ fn filters(base: Base, exact: bool) -> BoxedStrategy<Vec<Filter>> {
 }
 
 fn base(key: Key) -> BoxedStrategy<Base> {
-    if key == Key::PidOp {
-        return Just(Base::Ops("cuda", CUDA)).boxed();
+    match key {
+        Key::PidOp => return Just(Base::Ops("cuda", CUDA)).boxed(),
+        Key::PidStream | Key::PidGpu => {
+            let calls = prop::sample::select(&SINGLE[..6]);
+            return calls.prop_map(|(n, k)| Base::Ops(n, k)).boxed();
+        }
+        _ => {}
     }
     prop_oneof![
         6 => prop::sample::select(SINGLE).prop_map(|(n, k)| Base::Ops(n, k)),
@@ -399,6 +509,13 @@ fn compare(key: Key, exact: bool) -> impl Strategy<Value = Pred> {
         Stat::Pct(50, 100),
         Stat::Pct(90, 100),
         Stat::Pct(99, 100),
+        Stat::First,
+        Stat::Last,
+        Stat::Distinct(What::Tid),
+        Stat::Distinct(What::Pid),
+        Stat::Distinct(What::Stream),
+        Stat::Distinct(What::Gpu),
+        Stat::Distinct(What::Bytes),
     ]);
     let seg = segs();
     (sel(key, exact), stat, seg, rel(), short(), 0..30i64, 1..4i64).prop_map(|(s, stat, seg, rel, d, n, k)| {
@@ -411,9 +528,17 @@ fn compare(key: Key, exact: bool) -> impl Strategy<Value = Pred> {
         } else {
             stat
         };
+        let gpu = matches!(s.base, Base::Ops(name, _) if !name.starts_with("io") && !name.starts_with("net"));
+        let stat = match stat {
+            // Whatever has no such field does not compile.
+            Stat::Distinct(What::Bytes) if !bytes => Stat::Distinct(What::Tid),
+            Stat::Distinct(What::Stream | What::Gpu) if !gpu => Stat::Distinct(What::Pid),
+            other => other,
+        };
         let plain = !s.filters.iter().any(|f| matches!(f, Filter::Medians(_)));
         let rhs = match stat {
             Stat::Count | Stat::Rate => Rhs::Num(n),
+            Stat::Distinct(_) => Rhs::Num(n / 4),
             Stat::Busy => Rhs::Num(n * 3),
             Stat::Bytes => Rhs::Num(n * 20_000),
             Stat::Pct(90 | 99, _) | Stat::Max if k > 1 && plain => Rhs::Medians(k),
@@ -491,7 +616,7 @@ fn order(key: Key, exact: bool) -> BoxedStrategy<Pred> {
     let d = || prop::sample::select(vec![0, US, MS, 7 * MS, 100 * MS, SEC]);
     let one = move || {
         // Stints have no operation.
-        let stints = u32::from(key != Key::PidOp);
+        let stints = u32::from(!key.by_call());
         prop_oneof![
             3 => placed(key, exact),
             stints => (states(), short()).prop_map(|(s, d)| Pred::State(s, d)),
@@ -518,7 +643,7 @@ fn leaf(key: Key, exact: bool) -> BoxedStrategy<Pred> {
     let b =
         || prop_oneof![states().prop_map(Base::State), base(Key::Tid)].prop_map(|base| Sel { base, filters: vec![] });
     // Off-CPU time of a process is known or not as a whole, which a node is not.
-    let scope = if key == Key::Node {
+    let scope = if matches!(key, Key::Node | Key::Process | Key::Tree) {
         vec![Scope::Thread]
     } else {
         vec![Scope::Thread, Scope::Process]
@@ -547,6 +672,10 @@ fn leaf(key: Key, exact: bool) -> BoxedStrategy<Pred> {
                 Pred::Drop(s, p, a, b)
             }
         }),
+        2 => (stored(key, exact), 0..5usize, 1..4i64, 0..3usize).prop_map(|(s, stat, k, peers)| {
+            let stat = [Stat::Count, Stat::Sum, Stat::Avg, Stat::Max, Stat::Pct(50, 100)][stat];
+            Pred::Peers(s, stat, k, [Peers::Median, Peers::P90, Peers::Max][peers])
+        }),
         5 => within(key, exact),
         6 => order(key, exact),
     ]
@@ -555,7 +684,18 @@ fn leaf(key: Key, exact: bool) -> BoxedStrategy<Pred> {
 
 /// A rule; `exact`: may ask for what only complete rows tell (first uses).
 pub(crate) fn rule(exact: bool) -> impl Strategy<Value = Rule> {
-    let key = prop::sample::select(vec![Key::Node, Key::Pid, Key::Pid, Key::Tid, Key::PidOp, Key::PidOp]);
+    let key = prop::sample::select(vec![
+        Key::Node,
+        Key::Pid,
+        Key::Pid,
+        Key::Tid,
+        Key::PidOp,
+        Key::PidOp,
+        Key::PidStream,
+        Key::PidGpu,
+        Key::Process,
+        Key::Tree,
+    ]);
     (key, prop::sample::select(vec![1u64, 3, 10])).prop_flat_map(move |(key, min_count)| {
         let l = || leaf(key, exact);
         let cond = prop_oneof![
