@@ -1,6 +1,8 @@
 //! When an off-CPU thread became runnable, and who held the CPU from there on: from the recorder's details,
 //! or from wake-ups.
 
+use std::collections::BTreeMap;
+
 use rustc_hash::FxHashMap;
 
 use super::holders::{self, Stints};
@@ -74,11 +76,12 @@ fn correct_holders(lanes: &mut [RawLane], cpus: &[Vec<Option<i64>>]) {
             (end, runnable.collect())
         })
         .collect();
-    let mut stints: Vec<Stints<'_>> = Vec::with_capacity(lanes.len());
+    // A merged file has several hosts, each with CPUs and threads of its own.
+    let mut hosts: BTreeMap<u16, Vec<Stints<'_>>> = BTreeMap::new();
     for ((lane, (end, runnable)), cpu) in lanes.into_iter().zip(&times).zip(cpus) {
         // Rows out of order, or without who came before: nothing can be concluded.
         if lane.sorted && lane.aux.len() == lane.start.len() {
-            stints.push(Stints {
+            hosts.entry(lane.key.node).or_default().push(Stints {
                 tid: lane.key.tid,
                 start: &lane.start,
                 end,
@@ -88,7 +91,9 @@ fn correct_holders(lanes: &mut [RawLane], cpus: &[Vec<Option<i64>>]) {
             });
         }
     }
-    holders::correct(&mut stints);
+    for stints in hosts.values_mut() {
+        holders::correct(stints);
+    }
 }
 
 /// Fills run states from wake-ups, all of which must be rows: a thread is runnable from its last
@@ -116,5 +121,44 @@ pub(crate) fn from_wakeups(lanes: &mut [RawLane]) {
         }
         lane.uninterruptible = vec![false; lane.len()];
         lane.runnable = runnable;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trace::reader::columns::RawKey;
+    use crate::unit::MS;
+
+    /// Stints of a thread, runnable throughout, which end on CPU 1.
+    fn lane(node: u16, tid: i64, stints: &[(i64, i64)], before: i64) -> RawLane {
+        let op = known(3, 1);
+        let mut lane = RawLane::new(
+            RawKey {
+                node,
+                pid: tid,
+                tid,
+                op,
+            },
+            0,
+        );
+        lane.start = stints.iter().map(|s| s.0 * MS).collect();
+        lane.dur = stints.iter().map(|s| (s.1 - s.0) * MS).collect();
+        lane.runnable.clone_from(&lane.start);
+        lane.aux = vec![before; stints.len()];
+        lane
+    }
+
+    #[test]
+    fn a_cpu_is_one_of_its_host() {
+        // Thread 7 waits from 10 to 50 ms; thread 8 has a CPU 1 from 11 to 49 ms.
+        let holder = |node| {
+            let waits = lane(0, 7, &[(0, 5), (10, 50)], 99);
+            let mut lanes = [waits, lane(node, 8, &[(0, 11), (49, 60)], 99)];
+            correct_holders(&mut lanes, &[vec![Some(1); 2], vec![Some(1); 2]]);
+            lanes[0].aux[1]
+        };
+        assert_eq!(holder(0), 8);
+        assert_eq!(holder(1), 99, "that CPU is another host's");
     }
 }
