@@ -54,13 +54,7 @@ impl Checker<'_> {
             }
         } else {
             for n in per {
-                let Some(key) = Key::by_name(&n.text) else {
-                    let known = Key::ALL.map(|(_, n)| n);
-                    let d = self
-                        .diag(Code::UnknownKey, n.span, format!("`{}` is not a key", n.text))
-                        .suggest(n.span, &n.text, &known, "keys are");
-                    return self.fail(d);
-                };
+                let key = self.key_named(n)?;
                 let some = terms.iter().any(|t| base_has_key(t.source, t.ops.as_deref(), key));
                 if !some {
                     let supported: Vec<Key> = Key::ALL
@@ -165,16 +159,21 @@ impl Checker<'_> {
         Ok(())
     }
 
+    fn key_named(&mut self, n: &Name) -> R<Key> {
+        let Some(key) = Key::by_name(&n.text) else {
+            let known = Key::ALL.map(|(_, n)| n);
+            let d = self
+                .diag(Code::UnknownKey, n.span, format!("`{}` is not a key", n.text))
+                .suggest(n.span, &n.text, &known, "keys are");
+            return self.fail(d);
+        };
+        Ok(key)
+    }
+
     /// Keys by their names.
     pub(super) fn across_keys(&mut self, written: &[Name]) -> R<()> {
         for n in written {
-            let Some(key) = Key::by_name(&n.text) else {
-                let known = Key::ALL.map(|(_, n)| n);
-                let d = self
-                    .diag(Code::UnknownKey, n.span, format!("`{}` is not a key", n.text))
-                    .suggest(n.span, &n.text, &known, "keys are");
-                return self.fail(d);
-            };
+            let key = self.key_named(n)?;
             self.across.push((key, n.span));
         }
         Ok(())
