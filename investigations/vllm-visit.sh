@@ -4,8 +4,8 @@
 # Starts `vllm serve MODEL` (random weights), sends it the requests of workloads/vllm_requests.py one course
 # after another and records the server, each course into a trace of its own. NAMEs are courses as that
 # file has them; squeezed-CPUS-BUSY holds the server to so many CPUs beside so many busy loops, overhead
-# measures what recording costs (overhead:"--without net" with these arguments), PAIRS times, and eager starts
-# the server anew without CUDA graphs.
+# measures what recording costs (overhead:"--without net" with these arguments), PAIRS times; eager starts
+# the server anew without CUDA graphs, fronts with four front ends instead of one.
 #
 # OUT gets parts of 15 MiB of one tar (cat OUT/vllm.tar.* | tar x) with every trace as NAME.db.xz, the
 # truth of each, the server's log, and what the recorder said. LIMIT is the seconds there are, BUDGET the MiB.
@@ -126,6 +126,10 @@ for name in "${courses[@]}"; do
       stop
       mode=-eager
       serve --enforce-eager || break ;;
+    fronts)
+      stop
+      mode=-fronts
+      serve --api-server-count 4 || break ;;
     overhead) overhead "" ;;
     overhead:*) overhead "${name#overhead:}" ;;
     *) course "$name" ;;

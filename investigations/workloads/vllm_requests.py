@@ -6,14 +6,17 @@
 
 Each has three parts, of which the middle one is faulty: healthy, faulty, healthy. Throughout, light
 requests (128 tokens of prompt, 32 to answer) come eight times a second and heavier ones (1,024, 128
-to answer) once; in `long` only light ones with 4 tokens to answer, so that the recording stays small.
+to answer) once; in `long`, `logprobs` and `choices` only light ones with 4 tokens to answer, in `sparse` only four
+light ones a second, so that the recording stays small.
 
 steady    nothing more                                                              healthy
+sparse    nothing more                                                              healthy
 burst     as issue vllm-project/vllm#37308: 4 requests of 2,048 tokens and 2 of 128 within 40 ms, every
           second of the middle part
 long      24 prompts of 30,000 tokens at once, at the beginning of the middle part
 squeezed  the server's threads are held to --cpus, where --busy loops run as well
 logprobs  as issue vllm-project/vllm#37343: three requests with n=8 and logprobs=20
+choices   the same three with n=8 and no logprobs
 compile   twelve requests with top-p alone: a sampler that nothing has compiled yet; the last part
           repeats them, compiled
 first     no middle part, and no light requests before: three bursts as the first requests of a server,
@@ -40,7 +43,7 @@ import aiohttp
 
 import stage
 
-NAMES = ("steady", "burst", "long", "squeezed", "logprobs", "compile", "first", "overhead")
+NAMES = ("steady", "sparse", "burst", "long", "squeezed", "logprobs", "choices", "compile", "first", "overhead")
 # Every prompt begins with these, as prompts of one application do.
 PREFIX = random.Random(0).choices(range(300, 151000), k=32)
 # (kind, tokens of the prompt, tokens to answer, milliseconds after the burst's begin)
@@ -50,6 +53,8 @@ LONG = 30000
 # (kind, tokens of the prompt, tokens to answer, seconds from one to the next)
 BACKGROUND = (("light", 128, 32, 0.125), ("medium", 1024, 128, 1.0))
 SHORT_BACKGROUND = (("light", 128, 4, 0.125),)
+BACKGROUNDS = {"long": SHORT_BACKGROUND, "logprobs": SHORT_BACKGROUND, "choices": SHORT_BACKGROUND,
+               "sparse": (("light", 128, 32, 0.25),)}
 
 
 # What is true is so of the server, not of this client; which of its processes, this client does not know.
@@ -74,10 +79,10 @@ class Client:
 
     async def ask(self, kind, prompt, answer, after=0.0, **more):
         await asyncio.sleep(after)
-        await self.send(kind, prompt, self.body(prompt, answer, **more))
+        await self.send(kind, prompt, self.body(prompt, answer, **more), **more)
 
-    async def send(self, kind, prompt, body):
-        """One request, streamed; a span with its sizes and its time to first token."""
+    async def send(self, kind, prompt, body, n=1, logprobs=0, **_):
+        """One request, streamed; a span with its sizes, what it asks for, and its time to first token."""
         self.number += 1
         name = f"{kind}-{self.number}"
         sent, chunks, answered = time.monotonic_ns(), [], 0
@@ -99,7 +104,8 @@ class Client:
                "gap_ms": max((b - a for a, b in zip(chunks, chunks[1:])), default=0) / 1e6}
         self.rows.append(row)
         self.log.send({"labels": {"request_id": name, "prompt_tokens": str(prompt),
-                                  "output_tokens": str(answered), "ttft_ms": f"{row['ttft_ms']:.3f}"},
+                                  "output_tokens": str(answered), "ttft_ms": f"{row['ttft_ms']:.3f}",
+                                  "n": str(n), "logprobs": str(logprobs)},
                        "pid": 0, "start": sent, "end": end})
 
     async def burst(self, kinds=("heavy", "light"), name="{}"):
@@ -213,6 +219,9 @@ async def fault(a, client, long):
     if a.name == "logprobs":
         await asyncio.gather(*[client.ask("wide", 128, 384, n=8, logprobs=20) for _ in range(3)])
         return "three requests with n=8 and logprobs=20"
+    if a.name == "choices":
+        await asyncio.gather(*[client.ask("wide", 128, 384, n=8) for _ in range(3)])
+        return "three requests with n=8"
     if a.name == "compile":
         await top_p_alone(client)
         return "twelve requests with top-p alone, whose sampler was not compiled yet"
@@ -230,8 +239,7 @@ async def three_parts(a, log, client):
     edge = (a.seconds - a.fault) / 2
     # Made beforehand: it takes this client so long that light requests would seem to wait.
     long = [client.body(LONG, 16) for _ in range(24 if a.name == "long" else 0)]
-    light = asyncio.create_task(client.background(
-        a.seconds, SHORT_BACKGROUND if a.name == "long" else BACKGROUND))
+    light = asyncio.create_task(client.background(a.seconds, BACKGROUNDS.get(a.name, BACKGROUND)))
     begin = time.monotonic_ns()
     await asyncio.sleep(edge)
     wrong = time.monotonic_ns()
