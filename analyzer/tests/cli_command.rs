@@ -75,6 +75,31 @@ fn help_reads_well() {
 }
 
 #[test]
+fn verbose_says_which_reader_ran_and_why() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("t.db");
+    let said = |encoding: &str| {
+        let _ = fs::remove_file(&path);
+        let conn = rusqlite::Connection::open(&path).unwrap();
+        conn.execute_batch(&format!(
+            "PRAGMA encoding='{encoding}'; {}; INSERT INTO events(id, timestamp, pid, tid, source, op, duration, node) \
+             VALUES ('n:1', 1000, 7, 7, 1, 3, 10, 'n')",
+            ingero::trace::SCHEMA_SQL
+        ))
+        .unwrap();
+        drop(conn);
+        let (out, _, code) = run(&["analyze", "--verbose", path.to_str().unwrap()]);
+        assert_eq!(code, 0);
+        out.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let read = said("UTF-8");
+    assert!(read.contains("read by pages and SQLite, opened read-only"), "{read}");
+    let read = said("UTF-16");
+    let why = "read by SQLite, opened read-only (rollback-journal file); not from its pages: its text is not UTF-8";
+    assert!(read.contains(why), "{read}");
+}
+
+#[test]
 fn wrong_usage_exits_with_2_and_prints_nothing() {
     for args in [
         &[][..],

@@ -185,7 +185,7 @@ fn reserve(path: &Path, page_size: usize, reserved: u8) {
 fn generate(dir: &Path, seed: u64, most_rows: usize) -> PathBuf {
     let mut r = Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) + 1);
     let path = dir.join(format!("{seed}.db"));
-    let page_size = r.of(&[512, 1024, 2048, 4096, 4096, 8192, 32_768, 65_536]);
+    let page_size = r.of(&[512, 1024, 2048, 4096, 4096, 8192, 16_384, 32_768, 65_536]);
     if r.chance(20) {
         let size = page_size.min(32_768);
         let reserved = r.of(&[4, 12, 32]);
@@ -303,15 +303,81 @@ fn generate(dir: &Path, seed: u64, most_rows: usize) -> PathBuf {
     path
 }
 
+/// What there is in a file that a reader of pages can get wrong.
+fn traits(path: &Path) -> Vec<String> {
+    let conn = Connection::open(path).unwrap();
+    let number = |sql: &str| conn.query_row(sql, [], |r| r.get::<_, i64>(0)).unwrap();
+    let pages = |kind: &str| {
+        number(&format!(
+            "SELECT count(*) FROM dbstat WHERE name = 'events' AND pagetype = '{kind}'"
+        ))
+    };
+    let header = std::fs::read(path).unwrap();
+    let columns =
+        number("SELECT group_concat(name) LIKE 'timestamp,pid,tid,source,%' FROM pragma_table_info('events')");
+    let text = number("SELECT type LIKE 'TEXT%' FROM pragma_table_info('events') WHERE name = 'id'") == 1;
+    let mut all = vec![
+        format!("pages of {}", number("PRAGMA page_size")),
+        format!("vacuum {}", number("PRAGMA auto_vacuum")),
+        format!("text ids {text}"),
+        format!("usual columns {}", columns == 1),
+        format!("written by way of a log {}", header[18] == 2),
+    ];
+    let also = [
+        ("bytes reserved", header[20] > 0),
+        ("free pages", number("PRAGMA freelist_count") > 0),
+        ("overflow", pages("overflow") > 0),
+        ("interior pages", pages("internal") > 0),
+        ("two levels of them", pages("internal") > 1),
+    ];
+    all.extend(also.iter().filter(|t| t.1).map(|t| t.0.to_owned()));
+    all
+}
+
+const TRAITS: [&str; 23] = [
+    "pages of 512",
+    "pages of 1024",
+    "pages of 2048",
+    "pages of 4096",
+    "pages of 8192",
+    "pages of 16384",
+    "pages of 32768",
+    "pages of 65536",
+    "vacuum 0",
+    "vacuum 1",
+    "vacuum 2",
+    "text ids false",
+    "text ids true",
+    "usual columns false",
+    "usual columns true",
+    "written by way of a log false",
+    "written by way of a log true",
+    "bytes reserved",
+    "free pages",
+    "overflow",
+    "interior pages",
+    "two levels of them",
+    "overflow and a map of pages",
+];
+
 #[test]
 fn generated_files_read_the_same() {
     let dir = TempDir::new().unwrap();
     let files = std::env::var("INGERO_TEST_FILES").map_or(80, |n| n.parse().unwrap());
+    let mut seen = std::collections::BTreeSet::new();
     for seed in 0..files {
         let path = generate(dir.path(), seed, 1500);
         same(&path, &format!("seed {seed}"));
+        let found = traits(&path);
+        let has = |t: &str| found.iter().any(|f| f == t);
+        if has("overflow") && !has("vacuum 0") {
+            seen.insert("overflow and a map of pages".to_owned());
+        }
+        seen.extend(found);
         std::fs::remove_file(path).unwrap();
     }
+    let missing: Vec<_> = TRAITS.iter().filter(|t| !seen.contains(**t)).collect();
+    assert!(missing.is_empty(), "no file had {missing:?}");
 }
 
 #[test]
@@ -336,6 +402,34 @@ fn recordings_read_the_same() {
     assert!(n > 0);
 }
 
+/// Spoils a whole page, or leaves the file shorter; gives what was done.
+fn spoil_page(bytes: &mut Vec<u8>, r: &mut Random) -> String {
+    let size = match u16::from_be_bytes([bytes[16], bytes[17]]) {
+        1 => 65_536,
+        n => usize::from(n),
+    };
+    let pages = bytes.len() / size;
+    let (at, other) = (1 + r.below(pages - 1), r.below(pages));
+    match r.below(4) {
+        0 => {
+            bytes[at * size..(at + 1) * size].fill_with(|| r.next() as u8);
+            format!("noise on page {}", at + 1)
+        }
+        1 => {
+            bytes[at * size..(at + 1) * size].fill(0);
+            format!("zeros on page {}", at + 1)
+        }
+        2 => {
+            bytes.copy_within(other * size..(other + 1) * size, at * size);
+            format!("page {} on page {}", other + 1, at + 1)
+        }
+        _ => {
+            bytes.truncate(at * size + r.below(size));
+            format!("nothing from page {} on", at + 1)
+        }
+    }
+}
+
 /// Damage is found, or is read as SQLite reads it.
 #[test]
 fn damaged_files_read_the_same_or_not_at_all() {
@@ -349,7 +443,8 @@ fn damaged_files_read_the_same_or_not_at_all() {
         for round in 0..rounds {
             let mut bad = good.clone();
             let mut flips = Vec::new();
-            for _ in 0..=r.below(3) {
+            let whole_page = r.chance(15).then(|| spoil_page(&mut bad, &mut r));
+            for _ in 0..if whole_page.is_some() { 0 } else { 1 + r.below(3) } {
                 let mut at = r.below(bad.len());
                 // What matters most is at the beginning of pages.
                 if r.chance(40) {
@@ -369,7 +464,8 @@ fn damaged_files_read_the_same_or_not_at_all() {
                 threads: 2,
                 ..ReadOptions::default()
             };
-            let which = match compare(&path, &options, &format!("seed {seed}, round {round}, bytes {flips:?}")) {
+            let what = format!("seed {seed}, round {round}, {whole_page:?}, bytes {flips:?}");
+            let which = match compare(&path, &options, &what) {
                 Ok(reader) if reader.starts_with("pages") => 0,
                 Ok(_) => 1,
                 Err(_) => 2,
@@ -400,7 +496,8 @@ fn what_is_unusual_is_left_to_sqlite() {
     let dir = TempDir::new().unwrap();
     let d = dir.path();
     for (sql, reason) in [
-        (format!("PRAGMA encoding='UTF-16'; {SCHEMA}); {ROWS}"), "not UTF-8"),
+        (format!("PRAGMA encoding='UTF-16le'; {SCHEMA}); {ROWS}"), "not UTF-8"),
+        (format!("PRAGMA encoding='UTF-16be'; {SCHEMA}); {ROWS}"), "not UTF-8"),
         (
             format!("{SCHEMA}, twice INTEGER AS (duration * 2)); {ROWS}"),
             "computed columns",
@@ -449,6 +546,84 @@ fn small_and_deep_trees_are_walked() {
          INSERT INTO events(timestamp, pid, tid, source, op, duration) SELECT 1775000000000000000 - i % 7, i % 3, 7, 1, i % 9, i FROM c;"
     );
     same(&make(dir.path(), &deep), "a deep tree");
+}
+
+/// A transaction too large for the cache, so that its pages reach the file before it is done.
+const MANY: &str = "PRAGMA cache_size=2; BEGIN; WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < 3000) \
+    INSERT INTO events(timestamp, pid, tid, source, op, duration) SELECT i, 7, 7, 1, 3, i FROM c;";
+
+fn copy_of(path: &Path, to: &Path, suffixes: &[&str]) -> PathBuf {
+    for suffix in suffixes {
+        let name = format!("made.db{suffix}");
+        std::fs::copy(path.with_file_name(&name), to.join(name)).unwrap();
+    }
+    to.join("made.db")
+}
+
+#[test]
+fn logs_journals_and_locks_are_read_the_same() {
+    let options = ReadOptions::default();
+    let (dir, left) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let mut locked = 0;
+    for seed in 0..4_u64 {
+        let path = generate(dir.path(), seed + 500, 200);
+        let made = path.with_file_name("made.db");
+        std::fs::rename(path, &made).unwrap();
+        let writer = Connection::open(&made).unwrap();
+        let what = format!("seed {seed}");
+
+        // What is only in the log counts, also where its writer is gone.
+        writer
+            .execute_batch("PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0")
+            .unwrap();
+        let before = writer
+            .query_row("SELECT count(*) FROM events", [], |r| r.get::<_, i64>(0))
+            .unwrap();
+        writer
+            .execute_batch("INSERT INTO events(timestamp, pid, tid, source, op, duration, arg0, arg1, gpu_id, ret_code, cgroup_id) \
+                VALUES (5, 7, 7, 1, 3, 9, 0, 0, 0, 0, 0)")
+            .unwrap();
+        let reader = compare(&made, &options, &what).unwrap();
+        assert!(
+            reader.starts_with("pages") && reader.contains("private copy"),
+            "{reader}"
+        );
+        let dead = copy_of(&made, left.path(), &["", "-wal"]);
+        let reader = compare(&dead, &options, &what).unwrap();
+        assert!(
+            reader.starts_with("pages") && reader.contains("private copy"),
+            "{reader}"
+        );
+        let (trace, _) = read(&[dead], &options);
+        assert_eq!(trace.unwrap().files[0].rows, before.cast_unsigned() + 1, "{what}");
+
+        // A transaction that reached the file keeps readers out, and is undone if its writer died.
+        writer.execute_batch("PRAGMA journal_mode=DELETE").unwrap();
+        writer.execute_batch(MANY).unwrap();
+        let _ = std::fs::remove_file(left.path().join("made.db-wal"));
+        let rows = match compare(&made, &options, &what) {
+            Err(error) => {
+                assert_eq!(error, TraceError::Locked { path: made.clone() });
+                locked += 1;
+                let dead = copy_of(&made, left.path(), &["", "-journal"]);
+                let reader = compare(&dead, &options, &what).unwrap();
+                assert!(
+                    reader.starts_with("pages") && reader.contains("private copy"),
+                    "{reader}"
+                );
+                read(&[dead], &options).0.unwrap().files[0].rows
+            }
+            // Large pages hold it all: nothing was written yet.
+            Ok(_) => read(std::slice::from_ref(&made), &options).0.unwrap().files[0].rows,
+        };
+        assert_eq!(rows, before.cast_unsigned() + 1, "{what}");
+        drop(writer);
+        std::fs::remove_file(&made).unwrap();
+        for name in ["made.db", "made.db-journal"] {
+            let _ = std::fs::remove_file(left.path().join(name));
+        }
+    }
+    assert!(locked > 0);
 }
 
 #[test]
