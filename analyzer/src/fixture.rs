@@ -322,6 +322,7 @@ impl Plan {
                 peer: f.number("peer")?.unwrap_or(-1),
                 rank: -1,
                 nranks: f.number("nranks")?.unwrap_or(-1),
+                comm_id: 0,
             }));
         } else if op.is("launch") && source != Source::Graph {
             row.args.0 = f.number("kernel")?.unwrap_or(KERNEL);

@@ -55,6 +55,7 @@ fn write(path: &Path) -> Summary {
         peer: -1,
         rank: 5,
         nranks: 8,
+        comm_id: 77,
     };
     w.event_with(&nccl, Some(Detail::Nccl(call))).unwrap();
     let copy = event(Source::Cuda, "cudaMemcpyAsync", 40).args(4096, 1);

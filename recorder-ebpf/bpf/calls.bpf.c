@@ -13,9 +13,9 @@ struct frame {
 	u64 start_ns;
 	u64 arg0;
 	u64 arg1;
-	u64 stream;
+	u64 stream; /* where a communicator is made: its identity */
 	u64 handle;
-	u64 out; /* address of an out parameter; NCCL: sequence number */
+	u64 out; /* address of an out parameter; a collective: its sequence number */
 };
 
 struct thread_calls {
@@ -96,6 +96,64 @@ static __always_inline u16 probe_of(u8 source)
 	return PROBE_CUDA;
 }
 
+#define FNV_BASIS 0xcbf29ce484222325ull
+#define FNV_PRIME 0x100000001b3ull
+#define UNIQUE_ID_WORDS 16 /* sizeof(ncclUniqueId) / 8 */
+
+/* 64-bit FNV-1a, a word at a time. Never 0, which means "not known". */
+static __always_inline u64 fold(u64 hash, u64 word)
+{
+	hash = (hash ^ word) * FNV_PRIME;
+	return hash ? hash : 1;
+}
+
+/* What all ranks of a communicator have in common; 0 where it cannot be read. */
+static __always_inline u64 hash_unique_id(u64 addr)
+{
+	u64 words[UNIQUE_ID_WORDS], hash = FNV_BASIS;
+	u32 i;
+
+	if (bpf_probe_read_user(words, sizeof(words), (void *)addr))
+		return 0;
+	for (i = 0; i < UNIQUE_ID_WORDS; i++)
+		hash = fold(hash, words[i]);
+	return hash;
+}
+
+/* The communicator, as far as it is known; made known where it was not. */
+static __always_inline struct comm_info *communicator(u64 comm, u32 pid)
+{
+	struct comm_key key = { .comm = comm, .pid = pid };
+	struct comm_info first = { .rank = -1, .nranks = -1 };
+	struct comm_info *c = bpf_map_lookup_elem(&communicators, &key);
+
+	if (c)
+		return c;
+	bpf_map_update_elem(&communicators, &key, &first, BPF_NOEXIST);
+	return bpf_map_lookup_elem(&communicators, &key);
+}
+
+/*
+ * A split is a call of all ranks of its parent, so its number there is the same on all, and the ranks
+ * that name one colour get one communicator.
+ */
+static __always_inline u64 id_of_split(u64 parent, u32 pid, u32 color)
+{
+	struct comm_info *c = communicator(parent, pid);
+	u64 n;
+
+	if (!c)
+		return 0;
+	n = __sync_fetch_and_add(&c->splits, 1);
+	return c->id ? fold(fold(fold(FNV_BASIS, c->id), color), n) : 0;
+}
+
+/* ncclSuccess, or ncclInProgress of a communicator that does not block. */
+static __always_inline bool is_made(s32 result)
+{
+	return result == 0 || result == 7;
+}
+
 /* Bytes and direction of a CUDA_MEMCPY2D: memory types 1 host, 2 device, 3 array, 4 unified. */
 static __always_inline void read_cu_2d(u64 addr, struct frame *f)
 {
@@ -155,6 +213,12 @@ static __always_inline int on_entry(struct pt_regs *ctx)
 		lose(probe_of(source), REASON_NESTING, now);
 		return 1;
 	}
+	if (depth && mode == MODE_NCCL) {
+		/* ncclBcast calls ncclBroadcast: one collective. */
+		f = &t->frames[(depth - 1) & (MAX_FRAMES - 1)];
+		if (COOKIE_MODE(f->cookie) == MODE_NCCL)
+			return 1;
+	}
 	if (config.drop_nested && depth && COOKIE_CLASS(cookie) > CLASS_DRIVER) {
 		u64 outer = t->frames[(depth - 1) & (MAX_FRAMES - 1)].cookie;
 
@@ -182,21 +246,20 @@ static __always_inline int on_entry(struct pt_regs *ctx)
 	if (mode == MODE_NCCL_INIT) {
 		f->arg0 = (u32)f->arg0;
 		f->handle = (u32)f->handle;
+		f->stream = hash_unique_id(f->stream ? f->stream : ctx->sp + 8);
+	} else if (mode == MODE_NCCL_SPLIT) {
+		f->stream = id_of_split(f->arg1, pid, (u32)f->arg0);
+		f->arg0 = -1; /* how many ranks took that colour, and which this one is, is not told */
+		f->handle = -1;
+		f->out = args.registers[SEL_R4];
 	} else if (mode == MODE_KIND) {
 		f->arg1 = (u32)f->arg1;
 	} else if (mode == MODE_CU_2D) {
 		read_cu_2d(ctx->di, f);
 	} else if (mode == MODE_NCCL) {
 		/* Counted here, not at the return, so that a lost record leaves a gap in the numbers. */
-		struct comm_key key = { .comm = f->arg1, .pid = pid };
-		struct comm_info *c = bpf_map_lookup_elem(&communicators, &key);
+		struct comm_info *c = communicator(f->arg1, pid);
 
-		if (!c) {
-			struct comm_info first = { .rank = -1, .nranks = -1 };
-
-			bpf_map_update_elem(&communicators, &key, &first, BPF_NOEXIST);
-			c = bpf_map_lookup_elem(&communicators, &key);
-		}
 		f->out = c ? __sync_fetch_and_add(&c->seq, 1) + 1 : 0;
 	}
 	t->depth = depth + 1;
@@ -213,6 +276,7 @@ static __always_inline int on_return(struct pt_regs *ctx)
 	struct thread_calls *t;
 	struct frame *f = 0;
 	struct call_event *e;
+	bool makes;
 
 	if (!is_target(pid))
 		return 0;
@@ -243,25 +307,30 @@ static __always_inline int on_return(struct pt_regs *ctx)
 		else
 			f->arg1 = value;
 	}
+	if (mode == MODE_NCCL_SPLIT)
+		f->arg1 = user_u64(f->out);
+	makes = mode == MODE_NCCL_INIT || mode == MODE_NCCL_SPLIT;
+	if (makes && f->arg1 && is_made(ctx->ax)) {
+		struct comm_key key = { .comm = f->arg1, .pid = pid };
+		/* handle = rank, arg0 = number of ranks, stream = identity */
+		struct comm_info born = { .rank = f->handle, .nranks = f->arg0, .id = f->stream };
+
+		bpf_map_update_elem(&communicators, &key, &born, BPF_ANY);
+	}
 	if (!long_enough(probe_of(source), pid, source, op, now, f->start_ns, f->arg0))
 		return 0;
 
-	if (mode == MODE_NCCL || mode == MODE_NCCL_INIT) {
+	if (mode == MODE_NCCL || makes) {
 		struct comm_key key = { .comm = f->arg1, .pid = pid };
 		struct comm_info *c;
 		struct nccl_event *n = bpf_ringbuf_reserve(&ring, sizeof(*n), 0);
 
-		if (mode == MODE_NCCL_INIT && (s32)ctx->ax == 0) {
-			/* handle = rank, arg0 = number of ranks */
-			struct comm_info born = { .rank = f->handle, .nranks = f->arg0 };
-
-			bpf_map_update_elem(&communicators, &key, &born, BPF_ANY);
-		}
 		if (!n) {
 			lose(PROBE_NCCL, REASON_RING_FULL, now);
 			return 0;
 		}
 		c = bpf_map_lookup_elem(&communicators, &key);
+		n->comm_id = c ? c->id : 0;
 		n->seq = mode == MODE_NCCL ? f->out : 0;
 		n->dtype = mode == MODE_NCCL ? (s32)f->handle : -1;
 		n->peer = mode == MODE_NCCL ? (s32)(f->handle >> 32) : -1;
@@ -286,7 +355,7 @@ static __always_inline int on_return(struct pt_regs *ctx)
 	e->dur_ns = now - f->start_ns;
 	e->arg0 = f->arg0;
 	e->arg1 = f->arg1;
-	e->stream = f->stream;
+	e->stream = makes ? 0 : f->stream;
 	e->handle = f->handle;
 	bpf_ringbuf_submit(e, BPF_RB_NO_WAKEUP);
 	return 0;

@@ -89,8 +89,9 @@ struct nccl_event {
 	s32 peer;
 	s32 rank;
 	s32 nranks;
+	u64 comm_id; /* see struct comm_info */
 };
-_Static_assert(sizeof(struct nccl_event) == 88, "nccl_event");
+_Static_assert(sizeof(struct nccl_event) == 96, "nccl_event");
 
 /* A call that has not returned: `dur_ns` is its time so far. */
 struct open_event {
@@ -98,7 +99,7 @@ struct open_event {
 	u32 depth; /* open calls around it on its thread */
 	u32 exited; /* its thread ends here */
 };
-_Static_assert(sizeof(struct open_event) == 96, "open_event");
+_Static_assert(sizeof(struct open_event) == 104, "open_event");
 
 struct sched_event {
 	u16 kind;
@@ -221,17 +222,20 @@ _Static_assert(sizeof(struct comm_key) == 16, "comm_key");
 
 struct comm_info {
 	u64 seq;
+	u64 id; /* the same on all ranks: made from the unique id; 0 where that was not seen */
+	u64 splits;
 	s32 rank;
 	s32 nranks;
 };
-_Static_assert(sizeof(struct comm_info) == 16, "comm_info");
+_Static_assert(sizeof(struct comm_info) == 32, "comm_info");
 
 /*
  * The cookie says what a probed function is and where its arguments lie, so that one program
  * serves all functions. From bit 0: source 4, op 8, four selectors of 4 bits (arg0, arg1, stream,
  * handle), factor 4 (a selector that multiplies arg0), shift 2 (of arg0), out_reg 2, out_to 1
  * (0 = arg1, 1 = handle), mode 3, class 4. For NCCL the factor selects root or peer, and the
- * handle the data type.
+ * handle the data type. The unique id of a communicator that is made lies on the stack, or where the
+ * stream selector points.
  */
 enum selector {
 	SEL_NONE,
@@ -258,6 +262,7 @@ enum mode {
 	MODE_NCCL_INIT,
 	MODE_CU_2D, /* bytes and direction lie in the structure R1 points to */
 	MODE_KIND, /* arg1 is a 32-bit cudaMemcpyKind */
+	MODE_NCCL_SPLIT, /* arg0 is the colour, arg1 the parent, R4 where the new communicator goes */
 };
 
 /*

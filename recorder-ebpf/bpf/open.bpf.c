@@ -17,6 +17,7 @@ static __always_inline void fill_open(struct open_event *e, struct frame *f,
 {
 	u64 cookie = f->cookie, now = bpf_ktime_get_ns();
 	u32 mode = COOKIE_MODE(cookie);
+	bool makes = mode == MODE_NCCL_INIT || mode == MODE_NCCL_SPLIT;
 	struct comm_key key = { .comm = f->arg1, .pid = task->tgid };
 	struct comm_info *c = 0;
 
@@ -30,15 +31,16 @@ static __always_inline void fill_open(struct open_event *e, struct frame *f,
 	e->nccl.call.dur_ns = now > f->start_ns ? now - f->start_ns : 0;
 	e->nccl.call.arg0 = f->arg0;
 	e->nccl.call.arg1 = f->arg1;
-	e->nccl.call.stream = f->stream;
+	e->nccl.call.stream = makes ? 0 : f->stream;
 	e->nccl.call.handle = f->handle;
 	if (mode == MODE_NCCL)
 		c = bpf_map_lookup_elem(&communicators, &key);
 	e->nccl.seq = mode == MODE_NCCL ? f->out : 0;
 	e->nccl.dtype = mode == MODE_NCCL ? (s32)f->handle : -1;
 	e->nccl.peer = mode == MODE_NCCL ? (s32)(f->handle >> 32) : -1;
-	e->nccl.rank = c ? c->rank : -1;
-	e->nccl.nranks = c ? c->nranks : -1;
+	e->nccl.rank = makes ? (s32)f->handle : c ? c->rank : -1;
+	e->nccl.nranks = makes ? (s32)f->arg0 : c ? c->nranks : -1;
+	e->nccl.comm_id = makes ? f->stream : c ? c->id : 0;
 	e->depth = depth;
 	e->exited = exited;
 }

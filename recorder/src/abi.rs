@@ -56,6 +56,8 @@ pub struct Nccl {
     pub peer: i32,
     pub rank: i32,
     pub nranks: i32,
+    /// The same on all ranks of a communicator; 0 where it is not known.
+    pub comm_id: u64,
 }
 
 /// A call that has not returned; its duration is its time so far.
@@ -188,11 +190,12 @@ fn nccl(b: &[u8]) -> Nccl {
         peer: i32_at(b, 76),
         rank: i32_at(b, 80),
         nranks: i32_at(b, 84),
+        comm_id: u64_at(b, 88),
     }
 }
 
 /// Sizes of the records, by kind, as `events.h` asserts them.
-pub const SIZES: [usize; 8] = [0, 64, 88, 56, 48, 176, 16, 96];
+pub const SIZES: [usize; 8] = [0, 64, 96, 56, 48, 176, 16, 104];
 
 /// The kind of a record, if its length fits.
 pub fn kind_of(b: &[u8]) -> Option<u16> {
@@ -256,8 +259,8 @@ pub fn decode(b: &[u8]) -> Option<Record> {
         },
         KIND_OPEN => Record::Open(OpenCall {
             nccl: nccl(b),
-            depth: u32_at(b, 88),
-            exited: u32_at(b, 92) != 0,
+            depth: u32_at(b, 96),
+            exited: u32_at(b, 100) != 0,
         }),
         _ => return None,
     })
@@ -487,21 +490,22 @@ mod tests {
 
     #[test]
     fn nccl_fields_follow_the_call() {
-        let Some(Record::Nccl(n)) = decode(&bytes(2, 88)) else {
+        let Some(Record::Nccl(n)) = decode(&bytes(2, 96)) else {
             panic!("not a collective")
         };
         assert_eq!(n.seq, pattern(64, 8));
         assert_eq!(u64::from(n.dtype.cast_unsigned()), pattern(72, 4));
         assert_eq!(u64::from(n.nranks.cast_unsigned()), pattern(84, 4));
+        assert_eq!(n.comm_id, pattern(88, 8));
     }
 
     #[test]
     fn an_open_call_says_how_deep_it_lies() {
-        let Some(Record::Open(o)) = decode(&bytes(7, 96)) else {
+        let Some(Record::Open(o)) = decode(&bytes(7, 104)) else {
             panic!("not an open call")
         };
         assert_eq!((o.nccl.call.start_ns, o.nccl.seq), (pattern(16, 8), pattern(64, 8)));
-        assert_eq!((u64::from(o.depth), o.exited), (pattern(88, 4), true));
+        assert_eq!((u64::from(o.depth), o.exited), (pattern(96, 4), true));
     }
 
     #[test]

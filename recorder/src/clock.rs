@@ -11,6 +11,9 @@ pub struct Offset {
     pub offset_ns: i64,
     /// The reading is off by at most this much.
     pub error_ns: i64,
+    /// How far the wall clock may be from true time, as the kernel that steers it knows; -1 where nothing
+    /// keeps it in step.
+    pub wall_error_ns: i64,
 }
 
 /// Reads both clocks a few times and keeps the reading that took the shortest.
@@ -18,6 +21,7 @@ pub struct Offset {
 /// # Panics
 /// Never: at least one reading is made.
 pub fn offset() -> Offset {
+    let wall_error_ns = wall_error_ns();
     (0..20)
         .map(|_| {
             let before = monotonic_ns();
@@ -28,6 +32,7 @@ pub fn offset() -> Offset {
                 at_ns: wall,
                 offset_ns: wall - (before + half),
                 error_ns: half + 1,
+                wall_error_ns,
             }
         })
         .min_by_key(|o| o.error_ns)
@@ -42,6 +47,21 @@ pub fn monotonic_ns() -> i64 {
 /// Nanoseconds since the Unix epoch.
 pub fn wall_ns() -> i64 {
     now(libc::CLOCK_REALTIME)
+}
+
+/// The bound that the time daemon gave the kernel; it grows until the daemon is heard again.
+fn wall_error_ns() -> i64 {
+    // SAFETY: an all-zero `timex` is valid, and with no mode set it is only filled in.
+    let (state, clock) = unsafe {
+        let mut clock: libc::timex = std::mem::zeroed();
+        (libc::adjtimex(&raw mut clock), clock)
+    };
+    // Microseconds.
+    if state < 0 || state == libc::TIME_ERROR || clock.status & libc::STA_UNSYNC != 0 {
+        -1
+    } else {
+        clock.maxerror.saturating_mul(1000)
+    }
 }
 
 fn now(clock: libc::clockid_t) -> i64 {
@@ -68,5 +88,7 @@ mod tests {
         let ours = monotonic_ns() + o.offset_ns;
         assert!((ours - wall).abs() < 50_000_000, "{ours} {wall}");
         assert!(o.error_ns > 0 && o.error_ns < 10_000_000);
+        // The kernel calls a clock out of step before its bound reaches 16 s.
+        assert!(o.wall_error_ns >= -1 && o.wall_error_ns <= 16_000_000_000);
     }
 }

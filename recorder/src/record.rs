@@ -208,6 +208,8 @@ fn session(args: &Args, bpf: &Bpf, thresholds: Vec<(u8, u8, u64)>) -> Session {
     let all = thresholds.is_empty();
     let mut s = system::session(node);
     let cores = s.cpu_cores.to_string();
+    // Recordings of one boot share their monotonic clock.
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     s.flags.push_str(if all { "record-all" } else { "record" });
     s.pid_filter = args.pid.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
     s.thresholds = thresholds;
@@ -225,6 +227,7 @@ fn session(args: &Args, bpf: &Bpf, thresholds: Vec<(u8, u8, u64)>) -> Session {
         ("recorder", concat!("ingero-recorder ", env!("CARGO_PKG_VERSION"))),
         ("record_all", if all { "1" } else { "0" }),
         ("clock", "CLOCK_MONOTONIC plus the first offset of clock_offsets"),
+        ("boot_id", boot.trim()),
         ("host_cores", &cores),
         ("attach", mechanism),
         ("bpf_built_by", ingero_recorder_ebpf::BUILT_BY),

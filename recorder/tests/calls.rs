@@ -25,11 +25,11 @@ fn assert_all_recorded(db: &Connection, made: &[Made]) {
         let (start, dur) = (r[7] - offset, r[8]);
         assert!(start >= m.start && start + dur <= m.end, "{m:?}: {start} + {dur}");
         if let Some(want) = &m.nccl {
-            let sql = "SELECT seq,count,dtype,bytes,peer,rank,nranks,comm,(SELECT arg1 FROM events \
+            let sql = "SELECT seq,count,dtype,bytes,peer,rank,nranks,comm_id,comm,(SELECT arg1 FROM events \
                        WHERE rowid=event) FROM nccl_calls WHERE event=";
             let detail = ints(db, &format!("{sql}{}", r[10]));
-            assert_eq!(detail[0][..7], want[..], "{m:?}");
-            assert_eq!(detail[0][7], detail[0][8], "communicator of {m:?}");
+            assert_eq!(detail[0][..8], want[..], "{m:?}");
+            assert_eq!(detail[0][8], detail[0][9], "communicator of {m:?}");
         }
     }
     assert_eq!(rows.len(), calls.len(), "rows and calls");
@@ -78,6 +78,27 @@ fn every_op_is_recorded_by_session_programs() {
 fn every_op_is_recorded_by_pairs_of_probes() {
     needs_bpf!();
     every_op(&["--attach", "pair"], &[], "pair");
+}
+
+#[test]
+fn the_ranks_of_a_communicator_are_told_apart_and_brought_together() {
+    needs_bpf!();
+    let s = standin("ranks", &[]);
+    let (text, db) = s.record(&[], &["ranks"]);
+    let mut made = made(&text);
+    made.sort_by_key(|m| m.start);
+    assert_all_recorded(&db, &made);
+    // Every collective of the two that both ranks are in has both of them, at one number, and no other.
+    let pairs = ints(
+        &db,
+        "SELECT comm_id,seq,count(*),count(DISTINCT e.pid),count(DISTINCT n.rank),min(e.op)=max(e.op) \
+         FROM nccl_calls n JOIN events e ON e.rowid=n.event WHERE seq>0 AND nranks=2 GROUP BY 1,2",
+    );
+    assert_eq!(pairs.len(), 40);
+    assert!(pairs.iter().all(|p| p[0] != 0 && p[2..] == [2, 2, 2, 1]), "{pairs:?}");
+    // The addresses would not have told.
+    let handles = "SELECT count(DISTINCT comm) FROM nccl_calls WHERE seq=1 AND bytes=4000";
+    assert_eq!(int(&db, handles), 2);
 }
 
 #[test]
@@ -310,15 +331,15 @@ fn a_call_that_does_not_return_is_in_the_file_while_it_lasts() {
     let db = common::open(&s.db());
     let calls = common::texts(
         &db,
-        "SELECT source,name,how,depth,arg0,seq,rank,nranks FROM open_calls JOIN ops ON source_id=source AND op_id=op \
+        "SELECT source,name,how,depth,arg0,seq,rank,nranks,comm_id<>0 FROM open_calls JOIN ops ON source_id=source AND op_id=op \
          ORDER BY source,how DESC",
     );
     // The one that was left by a jump is not among them.
     let bytes = 0xdead * 4;
     let want = [
-        "1|cudaStreamSync|open|0|57005|0|-1|-1".to_owned(),
-        "1|cudaStreamSync|exit|0|3604|0|-1|-1".to_owned(),
-        format!("9|ncclAllReduce|open|0|{bytes}|2|3|8"),
+        "1|cudaStreamSync|open|0|57005|0|-1|-1|0".to_owned(),
+        "1|cudaStreamSync|exit|0|3604|0|-1|-1|0".to_owned(),
+        format!("9|ncclAllReduce|open|0|{bytes}|2|3|8|1"),
     ];
     assert_eq!(calls, want);
     // One line of time with the events, and an end that is the end of what is known.

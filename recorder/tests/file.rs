@@ -226,6 +226,8 @@ fn snapshots_come_once_a_second() {
     );
     assert!((3..=5).contains(&n), "{n}");
     assert!(int(&db, "SELECT count(*) FROM clock_offsets WHERE error_ns<1000000") >= 2);
+    let boot = "SELECT count(*) FROM recording WHERE key='boot_id' AND length(value)=36";
+    assert_eq!(int(&db, boot), 1);
 }
 
 /// Tables and columns of generation 0.10, as its readers expect them.

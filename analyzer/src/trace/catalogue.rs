@@ -886,6 +886,22 @@ pub const OPS: &[OpDef] = &[
         &["init"],
         "makes one rank of a communicator, with options",
     ),
+    call(
+        S::Nccl,
+        9,
+        103,
+        "ncclCommInitRankScalable",
+        &["init"],
+        "makes one rank of a communicator of many, with several meeting points",
+    ),
+    call(
+        S::Nccl,
+        9,
+        104,
+        "ncclCommSplit",
+        &["init"],
+        "makes communicators of parts of the ranks of one",
+    ),
     // Derived by the reader; each is one more kind of interval, owned by a thread.
     derived(
         S::Cuda,

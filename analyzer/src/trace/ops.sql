@@ -31,7 +31,7 @@ INSERT INTO ops(source_id, op_id, name) VALUES
  (8,5,'graphDestroy'),(8,6,'graphExecUpdate'),(8,7,'graphExecDestroy'),
  (9,1,'ncclCommInitRank'),(9,2,'ncclCommDestroy'),(9,3,'ncclAllReduce'),(9,4,'ncclAllGather'),
  (9,5,'ncclReduceScatter'),(9,6,'ncclBroadcast'),(9,7,'ncclSend'),(9,8,'ncclRecv'),(9,9,'ncclCommInitAll'),
- (9,101,'ncclReduce'),(9,102,'ncclCommInitRankConfig');
+ (9,101,'ncclReduce'),(9,102,'ncclCommInitRankConfig'),(9,103,'ncclCommInitRankScalable'),(9,104,'ncclCommSplit');
 INSERT INTO schema_info(key, value) VALUES
  ('version','0.10'),('timestamp_unit','ns since the Unix epoch'),('duration_unit','ns');
 INSERT INTO recording(key, value) VALUES ('format','1');

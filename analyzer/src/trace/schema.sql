@@ -170,7 +170,8 @@ CREATE TABLE schema_info (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 
 -- Facts about the recording. Keys: 'format' (this part's version, '1'), 'recorder' (program and
 -- version), 'record_all' ('1' when every event seen became a row), 'clock' (how monotonic time was
--- turned into wall time), 'host_cores', and whatever a later version adds.
+-- turned into wall time), 'boot_id' (recordings of one boot share their monotonic clock), 'host_cores',
+-- and whatever a later version adds.
 CREATE TABLE recording (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 
 -- Every probe that was wanted: status 'attached', 'missing' (the symbol or tracepoint is not
@@ -255,17 +256,22 @@ CREATE TABLE call_details (
   handle INTEGER NOT NULL DEFAULT 0
 );
 
--- NCCL collectives. The interval (enter, return on the host) is the row of source 9 in `events`.
+-- NCCL calls that make a communicator (seq 0), collectives, sends and receives. The interval (enter,
+-- return on the host) is the row of source 9 in `events`; a call that only queues work returns before
+-- the GPU has done any of it. `comm_id` tells a communicator across processes and hosts: a hash of the
+-- unique id its ranks were given, of a split that of its parent, the colour and the number of the split.
+-- 0 where the recorder came later than the communicator, and in files older than the column.
 CREATE TABLE nccl_calls (
-  event  INTEGER PRIMARY KEY,
-  comm   INTEGER NOT NULL,                   -- communicator handle in its process
-  seq    INTEGER NOT NULL,                   -- counted per communicator, from 1
-  count  INTEGER NOT NULL,
-  dtype  INTEGER NOT NULL,
-  bytes  INTEGER NOT NULL,
-  peer   INTEGER NOT NULL DEFAULT -1,        -- root or peer rank
-  rank   INTEGER NOT NULL DEFAULT -1,
-  nranks INTEGER NOT NULL DEFAULT -1
+  event   INTEGER PRIMARY KEY,
+  comm    INTEGER NOT NULL,                  -- communicator handle in its process
+  seq     INTEGER NOT NULL,                  -- counted per communicator, from 1
+  count   INTEGER NOT NULL,
+  dtype   INTEGER NOT NULL,
+  bytes   INTEGER NOT NULL,
+  peer    INTEGER NOT NULL DEFAULT -1,       -- root or peer rank
+  rank    INTEGER NOT NULL DEFAULT -1,
+  nranks  INTEGER NOT NULL DEFAULT -1,
+  comm_id INTEGER NOT NULL DEFAULT 0
 );
 
 -- Calls that had begun and not returned, which therefore are no rows of `events`: of a thread that
@@ -289,6 +295,7 @@ CREATE TABLE open_calls (
   peer     INTEGER NOT NULL DEFAULT -1,
   rank     INTEGER NOT NULL DEFAULT -1,
   nranks   INTEGER NOT NULL DEFAULT -1,
+  comm_id  INTEGER NOT NULL DEFAULT 0,
   PRIMARY KEY (tid, start_ns, depth)
 );
 
@@ -322,10 +329,13 @@ CREATE TABLE cgroup_cpu (
 );
 
 -- Wall clock minus monotonic clock, sampled through the recording, and the error bound of a sample.
+-- `wall_error_ns` is how far the wall clock itself may be from true time, by the kernel's own bound: -1
+-- where nothing keeps it in step. It is what stamps of two hosts can be compared by.
 CREATE TABLE clock_offsets (
-  timestamp INTEGER PRIMARY KEY,
-  offset_ns INTEGER NOT NULL,
-  error_ns  INTEGER NOT NULL
+  timestamp     INTEGER PRIMARY KEY,
+  offset_ns     INTEGER NOT NULL,
+  error_ns      INTEGER NOT NULL,
+  wall_error_ns INTEGER NOT NULL DEFAULT -1
 );
 
 -- What is true in this trace, where somebody knows it: written by the simulator, or beside a

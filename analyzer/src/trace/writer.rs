@@ -213,6 +213,8 @@ pub struct NcclCall {
     pub rank: i64,
     /// Size of the communicator, -1 not known.
     pub nranks: i64,
+    /// What the communicator is called on all its ranks, 0 not known.
+    pub comm_id: i64,
 }
 
 /// What is known of an event beyond its row.
@@ -668,7 +670,7 @@ impl Writer {
             fives: FxHashMap::default(),
             sched: IntRows::new("sched_details", "event,state,cpu,woken_at,waker,preemptor"),
             calls: IntRows::new("call_details", "event,stream,handle"),
-            nccl: IntRows::new("nccl_calls", "event,comm,seq,count,dtype,bytes,peer,rank,nranks"),
+            nccl: IntRows::new("nccl_calls", "event,comm,seq,count,dtype,bytes,peer,rank,nranks,comm_id"),
         })
     }
 
@@ -764,7 +766,9 @@ impl Writer {
                 push_ints(self.conn.as_ref(), &mut self.calls, &[seq, stream, handle])
             }
             Some(Detail::Nccl(n)) => {
-                let row = [seq, n.comm, n.seq, n.count, n.dtype, n.bytes, n.peer, n.rank, n.nranks];
+                let row = [
+                    seq, n.comm, n.seq, n.count, n.dtype, n.bytes, n.peer, n.rank, n.nranks, n.comm_id,
+                ];
                 push_ints(self.conn.as_ref(), &mut self.nccl, &row)
             }
         }

@@ -41,6 +41,8 @@ pub enum Mode {
     Cu2D,
     /// `arg1` is a 32-bit `cudaMemcpyKind`.
     Kind,
+    /// A communicator is made of a part of the ranks of another.
+    NcclSplit,
 }
 
 /// The library a function is looked for in.
@@ -423,6 +425,14 @@ pub const OPS: &[Op] = &[
         .handle(R3)
         .out_arg1(1)
         .mode(Mode::NcclInit),
+    // Several unique ids, of which all ranks have the first one: the stream selects where they are.
+    nccl(103, &["ncclCommInitRankScalable"])
+        .args(R2, N)
+        .handle(R3)
+        .stream(R5)
+        .out_arg1(1)
+        .mode(Mode::NcclInit),
+    nccl(104, &["ncclCommSplit"]).args(R2, R1).mode(Mode::NcclSplit),
     nccl(9, &["ncclCommInitAll"]).args(R2, N),
     nccl(2, &["ncclCommDestroy"]).args(N, R1),
     nccl(3, &["ncclAllReduce"])

@@ -441,8 +441,8 @@ impl Writer {
 
     fn offset(&mut self, o: Offset) {
         let _ = self.db.execute(
-            "INSERT OR IGNORE INTO clock_offsets(timestamp,offset_ns,error_ns) VALUES(?1,?2,?3)",
-            params![o.at_ns, o.offset_ns, o.error_ns],
+            "INSERT OR IGNORE INTO clock_offsets(timestamp,offset_ns,error_ns,wall_error_ns) VALUES(?1,?2,?3,?4)",
+            params![o.at_ns, o.offset_ns, o.error_ns, o.wall_error_ns],
         );
         self.offsets.push(o);
     }
@@ -549,8 +549,8 @@ impl Writer {
         let seq = self.call(&call)?;
         self.db
             .prepare_cached(
-                "INSERT INTO nccl_calls(event,comm,seq,count,dtype,bytes,peer,rank,nranks) \
-                 VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9)",
+                "INSERT INTO nccl_calls(event,comm,seq,count,dtype,bytes,peer,rank,nranks,comm_id) \
+                 VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10)",
             )?
             .execute(params![
                 seq,
@@ -561,7 +561,8 @@ impl Writer {
                 bytes.cast_signed(),
                 n.peer,
                 n.rank,
-                n.nranks
+                n.nranks,
+                n.comm_id.cast_signed()
             ])?;
         Ok(())
     }
@@ -573,7 +574,8 @@ impl Writer {
         self.db
             .prepare_cached(
                 "INSERT OR REPLACE INTO open_calls(pid,tid,source,op,start_ns,seen_ns,how,depth,arg0,arg1,\
-                 stream,handle,seq,peer,rank,nranks) VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16)",
+                 stream,handle,seq,peer,rank,nranks,comm_id) \
+                 VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17)",
             )?
             .execute(params![
                 c.pid,
@@ -591,7 +593,8 @@ impl Writer {
                 n.seq.cast_signed(),
                 n.peer,
                 n.rank,
-                n.nranks
+                n.nranks,
+                n.comm_id.cast_signed()
             ])?;
         Ok(())
     }

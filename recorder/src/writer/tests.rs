@@ -10,6 +10,7 @@ fn writer(dir: &Path) -> Writer {
         at_ns: 1,
         offset_ns: 1_000_000_000_000,
         error_ns: 5,
+        wall_error_ns: -1,
     };
     let progress = Arc::new(Progress::default());
     Writer::create(&dir.join("t.db"), false, session, offset, Rotation::default(), progress).unwrap()

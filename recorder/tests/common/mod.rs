@@ -109,7 +109,7 @@ pub struct Made {
     pub start: i64,
     pub end: i64,
     pub tid: i64,
-    /// SEQ COUNT DTYPE BYTES PEER RANK NRANKS of a collective.
+    /// SEQ COUNT DTYPE BYTES PEER RANK NRANKS of a call of NCCL, and the name of its communicator.
     pub nccl: Option<Vec<i64>>,
 }
 
@@ -138,7 +138,7 @@ pub fn made(text: &str) -> Vec<Made> {
                 tid: n(11),
                 nccl: None,
             }),
-            "nccl" => out.last_mut().unwrap().nccl = Some((1..8).map(n).collect()),
+            "nccl" => out.last_mut().unwrap().nccl = Some((1..9).map(n).collect()),
             _ => {}
         }
     }

@@ -241,41 +241,105 @@ static void driver_calls(void)
 	DO(cu, cuStreamIsCapturing, 4, 128, 0, 0, 0, 0, (P, int *), S1, &status);
 }
 
-/* The detail row: nccl SEQ COUNT DTYPE BYTES PEER RANK NRANKS, after its call line. */
-static void collective(int seq, int count, int type, int bytes, int peer, int rank, int n)
+/* What a communicator is called on all its ranks: FNV-1a over 64-bit words. */
+static U fold(U hash, U word) { return (hash ^ word) * 0x100000001b3ull; }
+
+static U name_of(unique_id id)
 {
-	printf("nccl %d %d %d %d %d %d %d\n", seq, count, type, bytes, peer, rank, n);
+	U hash = 0xcbf29ce484222325ull, word;
+
+	for (int i = 0; i < 128; i += 8) {
+		memcpy(&word, id.internal + i, 8);
+		hash = fold(hash, word);
+	}
+	return hash;
+}
+
+static U name_of_split(U parent, unsigned color, U n)
+{
+	return fold(fold(fold(0xcbf29ce484222325ull, parent), color), n);
+}
+
+/* The detail row: nccl SEQ COUNT DTYPE BYTES PEER RANK NRANKS NAME, after its call line. */
+static void collective(int seq, int count, int type, int bytes, int peer, int rank, int n, U name)
+{
+	printf("nccl %d %d %d %d %d %d %d %llu\n", seq, count, type, bytes, peer, rank, n, name);
 }
 
 static void nccl_calls(void)
 {
-	P a = 0, b = 0, many[2] = { 0, 0 };
-	unique_id id = { "" };
+	P a = 0, b = 0, c = 0, part = 0, many[2] = { 0, 0 };
+	unique_id ids[2] = { { "one" }, { "two" } };
+	U id = name_of(ids[0]), id_b = name_of(ids[1]);
 
-	DO(nccl, ncclCommInitRank, 9, 1, 0, a, 0, 0, (P *, int, unique_id, int), &a, 8, id, 3);
-	collective(0, 0, -1, 0, -1, 3, 8);
-	DO(nccl, ncclCommInitRankConfig, 9, 102, 0, b, 0, 0, (P *, int, unique_id, int, P), &b, 2, id, 1, 0);
-	collective(0, 0, -1, 0, -1, 1, 2);
+	DO(nccl, ncclCommInitRank, 9, 1, 0, a, 0, 0, (P *, int, unique_id, int), &a, 8, ids[0], 3);
+	collective(0, 0, -1, 0, -1, 3, 8, id);
+	DO(nccl, ncclCommInitRankConfig, 9, 102, 0, b, 0, 0, (P *, int, unique_id, int, P), &b, 2, ids[1], 1, 0);
+	collective(0, 0, -1, 0, -1, 1, 2, id_b);
+	DO(nccl, ncclCommInitRankScalable, 9, 103, 0, c, 0, 0, (P *, int, int, int, unique_id *, P), &c, 300, 4, 2,
+	   ids, 0);
+	collective(0, 0, -1, 0, -1, 4, 300, id);
 	DO(nccl, ncclAllReduce, 9, 3, 4000, a, S1, 0, (P, P, Z, int, int, P, P), PTR, PTR, 1000, 7, 0, a, S1);
-	collective(1, 1000, 7, 4000, -1, 3, 8);
+	collective(1, 1000, 7, 4000, -1, 3, 8, id);
 	DO(nccl, ncclAllReduce, 9, 3, 13 * 2, b, S1, 0, (P, P, Z, int, int, P, P), PTR, PTR, 13, 9, 0, b, S1);
-	collective(1, 13, 9, 26, -1, 1, 2);
+	collective(1, 13, 9, 26, -1, 1, 2, id_b);
 	DO(nccl, ncclAllGather, 9, 4, 80, a, S2, 0, (P, P, Z, int, P, P), PTR, PTR, 10, 8, a, S2);
-	collective(2, 10, 8, 80, -1, 3, 8);
+	collective(2, 10, 8, 80, -1, 3, 8, id);
 	DO(nccl, ncclReduceScatter, 9, 5, 11, a, S1, 0, (P, P, Z, int, int, P, P), PTR, PTR, 11, 0, 0, a, S1);
-	collective(3, 11, 0, 11, -1, 3, 8);
+	collective(3, 11, 0, 11, -1, 3, 8, id);
 	DO(nccl, ncclBroadcast, 9, 6, 24, a, S1, 0, (P, P, Z, int, int, P, P), PTR, PTR, 12, 6, 5, a, S1);
-	collective(4, 12, 6, 24, 5, 3, 8);
+	collective(4, 12, 6, 24, 5, 3, 8, id);
 	DO(nccl, ncclBcast, 9, 6, 28, a, S1, 0, (P, Z, int, int, P, P), PTR, 14, 6, 4, a, S1);
-	collective(5, 14, 6, 28, 4, 3, 8);
+	collective(5, 14, 6, 28, 4, 3, 8, id);
 	DO(nccl, ncclReduce, 9, 101, 60, a, S1, 0, (P, P, Z, int, int, int, P, P), PTR, PTR, 15, 2, 0, 6, a, S1);
-	collective(6, 15, 2, 60, 6, 3, 8);
+	collective(6, 15, 2, 60, 6, 3, 8, id);
 	DO(nccl, ncclSend, 9, 7, 64, a, S1, 0, (P, Z, int, int, P, P), PTR, 16, 3, 7, a, S1);
-	collective(7, 16, 3, 64, 7, 3, 8);
+	collective(7, 16, 3, 64, 7, 3, 8, id);
 	DO(nccl, ncclRecv, 9, 8, 136, a, S1, 0, (P, Z, int, int, P, P), PTR, 17, 4, 1, a, S1);
-	collective(8, 17, 4, 136, 1, 3, 8);
+	collective(8, 17, 4, 136, 1, 3, 8, id);
+	DO(nccl, ncclCommSplit, 9, 104, 0, part, 0, 0, (P, int, int, P *, P), a, 2, 0, &part, 0);
+	collective(0, 0, -1, 0, -1, -1, -1, name_of_split(id, 2, 0));
 	DO(nccl, ncclCommDestroy, 9, 2, 0, b, 0, 0, (P), b);
 	DO(nccl, ncclCommInitAll, 9, 9, 2, 0, 0, 0, (P *, int, const int *), many, 2, 0);
+}
+
+/*
+ * One of two ranks. The two communicators have ids that differ in their last byte only, and lie at
+ * other addresses in rank 1. Both split the world by parity, then all together, then into nothing.
+ */
+static void as_rank(int rank)
+{
+	P extra = 0, world = 0, other = 0, half = 0, all = 0, none = 0;
+	unique_id id = { "of the world" }, id2 = id, id3 = { "of nobody else" };
+	U name = name_of(id), name2;
+
+	id2.internal[127] = 1;
+	name2 = name_of(id2);
+	if (rank == 1) {
+		DO(nccl, ncclCommInitRank, 9, 1, 0, extra, 0, 0, (P *, int, unique_id, int), &extra, 1, id3, 0);
+		collective(0, 0, -1, 0, -1, 0, 1, name_of(id3));
+	}
+	/* Not blocking. */
+	DO(nccl, ncclCommInitRankConfig, 9, 102, 0, world, 0, 0, (P *, int, unique_id, int, P), &world, 2, id, rank,
+	   PTR);
+	collective(0, 0, -1, 0, -1, rank, 2, name);
+	DO(nccl, ncclCommInitRank, 9, 1, 0, other, 0, 0, (P *, int, unique_id, int), &other, 2, id2, 1 - rank);
+	collective(0, 0, -1, 0, -1, 1 - rank, 2, name2);
+	for (int seq = 1; seq <= 20; seq++) {
+		DO(nccl, ncclAllReduce, 9, 3, 4000, world, S1, 0, (P, P, Z, int, int, P, P), PTR, PTR, 1000, 7, 0, world,
+		   S1);
+		collective(seq, 1000, 7, 4000, -1, rank, 2, name);
+		DO(nccl, ncclAllGather, 9, 4, 80, other, S2, 0, (P, P, Z, int, P, P), PTR, PTR, 10, 8, other, S2);
+		collective(seq, 10, 8, 80, -1, 1 - rank, 2, name2);
+	}
+	DO(nccl, ncclCommSplit, 9, 104, 0, half, 0, 0, (P, int, int, P *, P), world, rank, 0, &half, 0);
+	collective(0, 0, -1, 0, -1, -1, -1, name_of_split(name, rank, 0));
+	DO(nccl, ncclCommSplit, 9, 104, 0, all, 0, 0, (P, int, int, P *, P), world, 0, 0, &all, 0);
+	collective(0, 0, -1, 0, -1, -1, -1, name_of_split(name, 0, 1));
+	DO(nccl, ncclCommSplit, 9, 104, 0, none, 0, 0, (P, int, int, P *, P), world, -1, 0, &none, 0);
+	collective(0, 0, -1, 0, -1, -1, -1, 0);
+	DO(nccl, ncclAllReduce, 9, 3, 8, all, S1, 0, (P, P, Z, int, int, P, P), PTR, PTR, 2, 7, 0, all, S1);
+	collective(1, 2, 7, 8, -1, -1, -1, name_of_split(name, 0, 1));
 }
 
 static void pin(int cpu)
@@ -382,8 +446,11 @@ int main(int argc, char **argv)
 	const char *what = argc > 1 ? argv[1] : "";
 	int n = argc > 2 ? atoi(argv[2]) : 0;
 
-	setvbuf(stdout, 0, _IOFBF, 1 << 20);
+	static char said_so_far[1 << 20];
+
+	setvbuf(stdout, said_so_far, _IOFBF, sizeof(said_so_far));
 	printf("pid %d\n", getpid());
+	fflush(stdout);
 	if (!strcmp(what, "exec")) {
 		/* A child that becomes another program, which loads the library. */
 		pid_t child = fork();
@@ -456,6 +523,15 @@ int main(int argc, char **argv)
 		runtime_calls();
 		driver_calls();
 		nccl_calls();
+	} else if (!strcmp(what, "ranks")) {
+		pid_t child = fork();
+
+		as_rank(child == 0);
+		if (child) {
+			/* What the child says comes first, and whole. */
+			waitpid(child, 0, 0);
+			printf("child %d\n", child);
+		}
 	} else if (!strcmp(what, "calls")) {
 		launches(n);
 	} else if (!strcmp(what, "burst")) {

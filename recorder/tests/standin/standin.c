@@ -194,9 +194,22 @@ int cuGraphExecDestroy(P exec) { RET((Z)exec); }
 #ifdef NCCL
 typedef struct { char internal[128]; } unique_id;
 int ncclCommInitRank(P *comm, int nranks, unique_id id, int rank) { OUT(comm, 0); }
+/* With a configuration it does not block: the communicator is there and is still being made. */
 int ncclCommInitRankConfig(P *comm, int nranks, unique_id id, int rank, P config)
 {
+	*(uint64_t *)comm = next_handle += 0x10;
+	return config ? 7 : 0;
+}
+int ncclCommInitRankScalable(P *comm, int nranks, int rank, int n, unique_id *ids, P config)
+{
 	OUT(comm, 0);
+}
+int ncclCommSplit(P comm, int color, int key, P *out, P config)
+{
+	if (color >= 0)
+		OUT(out, 0);
+	*(uint64_t *)out = 0;
+	return 0;
 }
 int ncclCommInitAll(P *comms, int n, const int *devices) { OUT(comms, 0); }
 int ncclCommDestroy(P comm) { RET((Z)comm); }
@@ -208,7 +221,10 @@ int ncclAllReduce(const void *s, P r, Z n, int type, int op, P comm, P stream)
 int ncclAllGather(const void *s, P r, Z n, int type, P comm, P stream) { RET(n); }
 int ncclReduceScatter(const void *s, P r, Z n, int type, int op, P comm, P stream) { RET(n); }
 int ncclBroadcast(const void *s, P r, Z n, int type, int root, P comm, P stream) { RET(n); }
-int ncclBcast(P b, Z n, int type, int root, P comm, P stream) { RET(n); }
+int ncclBcast(P b, Z n, int type, int root, P comm, P stream)
+{
+	return ncclBroadcast(b, b, n, type, root, comm, stream);
+}
 int ncclReduce(const void *s, P r, Z n, int type, int op, int root, P comm, P stream) { RET(n); }
 int ncclSend(const void *b, Z n, int type, int peer, P comm, P stream) { RET(n); }
 int ncclRecv(P b, Z n, int type, int peer, P comm, P stream) { RET(n); }
