@@ -670,7 +670,10 @@ impl Writer {
             fives: FxHashMap::default(),
             sched: IntRows::new("sched_details", "event,state,cpu,woken_at,waker,preemptor"),
             calls: IntRows::new("call_details", "event,stream,handle"),
-            nccl: IntRows::new("nccl_calls", "event,comm,seq,count,dtype,bytes,peer,rank,nranks,comm_id"),
+            nccl: IntRows::new(
+                "nccl_calls",
+                "event,comm,seq,count,dtype,bytes,peer,rank,nranks,comm_id",
+            ),
         })
     }
 
