@@ -43,7 +43,8 @@ pub(super) struct BenchTruthArgs {
 const HELP: &str = "\
 What is true in a trace stands in its table `truth`: `ingero simulate` writes
 it, and programs that misbehave on purpose can. Lines of a `truth.jsonl` beside
-a trace name the rules of rows that name none.
+a trace name the rules of rows that name none, and with `really` what they are
+instead, where that lay outside of the program.
 
 PLANTED counts causes and symptoms, FOUND those named as LOW or above, INFO
 those named as INFO only. TWINS look like what the rule names and are not.

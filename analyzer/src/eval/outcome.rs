@@ -7,7 +7,7 @@ use super::cond::{Joined, Judged, keys_of};
 use super::join::{self, Wit};
 use super::key::{self, KeyVal};
 use super::logic::{Lack, Reason, Truth};
-use super::metric::{Mode, SHIFTS};
+use super::metric::{Mode, Proof, SHIFTS};
 use super::rank;
 use super::select::whom;
 use super::value::{Ext, Val};
@@ -19,7 +19,7 @@ use crate::lang::hir::{
     Base, CmpOp, Cond, Except, Filter, Metric, MetricKind, Part, Rule, Scope, Selector, Side, Stat, Template, Value,
 };
 use crate::lang::walk;
-use crate::trace::catalogue::{Anchor, DIRECTIONS, Field, Key, Source, SystemField};
+use crate::trace::catalogue::{Anchor, DIRECTIONS, Field, Key, Op, Source, SystemField};
 use crate::trace::model::{Stored, flag, preemptor};
 use crate::trace::{Lane, Trace};
 use crate::unit::{DAY, Dim, Interval, Num, Style, show, show_day, show_dur};
@@ -311,8 +311,8 @@ impl<'t> Engine<'t> {
         let (impact_ns, time_lost) = self.impact(rule, key, life);
         let joined = joins.iter().filter_map(|(_, j)| j.link).max();
         // A cause elsewhere proves less; a setting, such as an open request, is of the whole node.
-        let cause = joined.or_else(|| self.covered_link(&rule.cond, true));
-        let link = cause.or_else(|| self.covered_link(&rule.cond, false));
+        let cause = joined.or_else(|| self.covered_link(&rule.cond, true, key));
+        let link = cause.or_else(|| self.covered_link(&rule.cond, false, key));
         let chance = joins
             .iter()
             .map(|(_, j)| j.chance)
@@ -444,9 +444,12 @@ impl<'t> Engine<'t> {
     }
 
     /// How closely `covered` ties its two sides; `causes`: only where the second names a cause.
-    fn covered_link(&self, c: &Cond, causes: bool) -> Option<Link> {
+    fn covered_link(&self, c: &Cond, causes: bool, key: KeyVal) -> Option<Link> {
         let scopes = self.proofs(c).into_iter().filter_map(|m| match &m.kind {
-            MetricKind::Covered { b, scope, .. } if !causes || names_a_cause(b.source) => Some(*scope),
+            MetricKind::Covered { b, scope, .. } if !causes || names_a_cause(b.source) => {
+                let closer = *scope == Scope::Process && self.same_thread_covers(m, key);
+                Some(if closer { Scope::Thread } else { *scope })
+            }
             _ => None,
         });
         scopes.max().map(|s| match s {
@@ -456,20 +459,40 @@ impl<'t> Engine<'t> {
         })
     }
 
+    /// A and B of a `covered` for a key, B looked for in `scope`.
+    fn proof_of(&self, m: &Metric, scope: Scope, key: KeyVal) -> Option<Proof<'t>> {
+        let MetricKind::Covered { a, b, segment, .. } = &m.kind else {
+            return None;
+        };
+        let k = key.project(&m.key);
+        let groups = self.groups(a, &m.key);
+        let group = Self::group_of(&groups, k)?;
+        let seg = self.stretches(*segment, &m.key, k).ok()?;
+        self.proof(group, b, scope, &seg, k).ok()
+    }
+
+    /// Whether B on the thread of A alone covers nearly all (90 %) of what B in its process does. What a child
+    /// does is on the thread of its parent that started it.
+    fn same_thread_covers(&self, m: &Metric, key: KeyVal) -> bool {
+        let by = |scope| self.proof_of(m, scope, key).map(|p| p.overlap());
+        match (by(Scope::Thread), by(Scope::Process)) {
+            (Some(own), Some(all)) => all > 0 && own * 10 >= all * 9,
+            _ => false,
+        }
+    }
+
     /// How often a circular shift covers as much, thousandths; the worst of all proofs.
     fn covered_chance(&self, c: &Cond, key: KeyVal) -> u32 {
+        let child = Op::by_name(Source::Process, "child");
         let one = |m: &Metric| -> Option<u32> {
-            let MetricKind::Covered { a, b, scope, segment } = &m.kind else {
+            let MetricKind::Covered { b, scope, .. } = &m.kind else {
                 return None;
             };
             if !names_a_cause(b.source) {
                 return None;
             }
-            let k = key.project(&m.key);
-            let groups = self.groups(a, &m.key);
-            let group = Self::group_of(&groups, k)?;
-            let seg = self.stretches(*segment, &m.key, k).ok()?;
-            let shifted = self.proof(group, b, *scope, &seg, k).ok()?.shifted();
+            let started = matches!(&b.base, Base::Ops(ops) if ops.iter().all(|o| Some(*o) == child));
+            let shifted = self.proof_of(m, *scope, key)?.shifted(started);
             u32::try_from(shifted.as_good * 1000 / SHIFTS).ok()
         };
         self.proofs(c).into_iter().filter_map(one).max().unwrap_or(0)

@@ -163,6 +163,10 @@ fn lines_beside_a_trace_name_the_rules() {
         (TruthKind::Symptom, "MEMCPY_BOUND".to_owned()),
     ];
     assert_eq!(rules(&path), named);
+    let lines = fs::read_to_string(dir.path().join("truth.jsonl")).unwrap();
+    let twin = lines.replace("\"rule\": \"PAGEABLE_COPY\"", "\"really\": \"twin\", \"rule\": \"PAGEABLE_COPY\"");
+    fs::write(dir.path().join("truth.jsonl"), twin).unwrap();
+    assert_eq!(rules(&path)[0], (TruthKind::Twin, "PAGEABLE_COPY".to_owned()));
     // A row that names its rule keeps it.
     let conn = Connection::open(&path).unwrap();
     conn.execute("UPDATE truth SET rule = 'OWN' WHERE kind = 'cause'", [])

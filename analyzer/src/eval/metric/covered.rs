@@ -80,6 +80,13 @@ impl<'t> Union<'t> {
         }
     }
 
+    /// Without the intervals that begin inside one of these.
+    fn begun_outside(&self, of: &[Interval]) -> Self {
+        let kept = (0..self.start.len()).filter(|i| !of.iter().any(|w| w.contains(self.start[*i])));
+        let (start, len): (Vec<i64>, Vec<i64>) = kept.map(|i| (self.start[i], self.len[i])).unzip();
+        Self::new(Cow::Owned(start), Cow::Owned(len))
+    }
+
     /// Whether it takes little memory of its own.
     fn is_small(&self) -> bool {
         matches!(self.start, Cow::Borrowed(_)) || self.start.len() < 1 << 16
@@ -447,9 +454,25 @@ fn known(windows: &[Interval], rows: &[Interval]) -> Vec<Interval> {
 }
 
 impl Proof<'_> {
+    /// How much of A's time lies inside B, ns.
+    pub(in crate::eval) fn overlap(&self) -> i128 {
+        let of = |(when, slot): &(Interval, usize)| i128::from(self.unions[*slot].overlap(*when));
+        self.events.iter().map(of).sum()
+    }
+
     /// Moves the events together around the life of the key and counts how often as much of them is
     /// covered as where they are. Deterministic: offsets are even, events are thinned evenly.
-    pub(in crate::eval) fn shifted(&self) -> Shifted {
+    ///
+    /// `started`: A's thread starts B's intervals itself. One that begins inside an event of A is there because
+    /// of it, so what chance may offer are the others.
+    pub(in crate::eval) fn shifted(&self, started: bool) -> Shifted {
+        let others: Option<Vec<Union<'_>>> = started.then(|| {
+            let of = |slot: usize| -> Vec<Interval> {
+                self.events.iter().filter(|(_, s)| *s == slot).map(|(w, _)| *w).collect()
+            };
+            let unions = self.unions.iter().enumerate();
+            unions.map(|(slot, u)| u.begun_outside(&of(slot))).collect()
+        });
         let step = self.events.len().div_ceil(MAX_SHIFTED).max(1);
         let events: Vec<&(Interval, usize)> = self.events.iter().step_by(step).collect();
         let actual: i128 = events
@@ -463,7 +486,7 @@ impl Proof<'_> {
         let moved = |w: &Interval, slot: usize, by: i64| {
             let from = self.life.start + (w.start - self.life.start + by).rem_euclid(len);
             let to = from.saturating_add(w.len().min(len));
-            let union = &self.unions[slot];
+            let union = others.as_ref().map_or(&*self.unions[slot], |o| &o[slot]);
             let wrapped = (to - self.life.end).max(0);
             let head = union.overlap(Interval::new(from, to.min(self.life.end)));
             let tail = union.overlap(Interval::new(self.life.start, self.life.start + wrapped));

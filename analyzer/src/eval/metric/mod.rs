@@ -7,7 +7,7 @@ mod stat;
 mod system;
 mod window;
 
-pub(super) use covered::{SHIFTS, Union, Whose, open_requests, union_of_off_cpu};
+pub(super) use covered::{Proof, SHIFTS, Union, Whose, open_requests, union_of_off_cpu};
 pub(super) use peak::Peaks;
 pub(super) use window::{Grid, Runs, Table};
 

@@ -58,6 +58,9 @@ impl TruthKind {
 struct Line {
     truth: String,
     note: String,
+    /// What it is instead, where that lay outside of the program: how its server was started.
+    #[serde(default)]
+    really: Option<String>,
     #[serde(default)]
     rule: String,
     #[serde(default)]
@@ -67,7 +70,7 @@ struct Line {
 /// Reads the table `truth` of a trace, in its order; empty where there is none.
 ///
 /// Rows that name no rule get the one of the line of the same kind and note in `truth.jsonl` beside the
-/// trace, and the symptoms that stand there follow them.
+/// trace, and what they are instead, where it says so; the symptoms that stand there follow them.
 ///
 /// # Errors
 /// [`TraceError`] where the file is no trace, or the table or the lines cannot be read.
@@ -82,6 +85,7 @@ pub fn truth(path: &Path) -> Result<Vec<Truth>, TraceError> {
             .find(|l| row.rule.is_empty() && TruthKind::by_name(&l.truth) == row.kind && l.note == row.note);
         if let Some(line) = line {
             row.rule.clone_from(&line.rule);
+            row.kind = line.really.as_deref().map_or(row.kind, TruthKind::by_name);
         }
         let symptoms = line.map_or(&[][..], |l| &l.symptoms).iter().map(|rule| Truth {
             kind: TruthKind::Symptom,
