@@ -164,7 +164,10 @@ fn lines_beside_a_trace_name_the_rules() {
     ];
     assert_eq!(rules(&path), named);
     let lines = fs::read_to_string(dir.path().join("truth.jsonl")).unwrap();
-    let twin = lines.replace("\"rule\": \"PAGEABLE_COPY\"", "\"really\": \"twin\", \"rule\": \"PAGEABLE_COPY\"");
+    let twin = lines.replace(
+        "\"rule\": \"PAGEABLE_COPY\"",
+        "\"really\": \"twin\", \"rule\": \"PAGEABLE_COPY\"",
+    );
     fs::write(dir.path().join("truth.jsonl"), twin).unwrap();
     assert_eq!(rules(&path)[0], (TruthKind::Twin, "PAGEABLE_COPY".to_owned()));
     // A row that names its rule keeps it.

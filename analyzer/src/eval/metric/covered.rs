@@ -468,7 +468,11 @@ impl Proof<'_> {
     pub(in crate::eval) fn shifted(&self, started: bool) -> Shifted {
         let others: Option<Vec<Union<'_>>> = started.then(|| {
             let of = |slot: usize| -> Vec<Interval> {
-                self.events.iter().filter(|(_, s)| *s == slot).map(|(w, _)| *w).collect()
+                self.events
+                    .iter()
+                    .filter(|(_, s)| *s == slot)
+                    .map(|(w, _)| *w)
+                    .collect()
             };
             let unions = self.unions.iter().enumerate();
             unions.map(|(slot, u)| u.begun_outside(&of(slot))).collect()

@@ -69,7 +69,7 @@ struct Line {
 
 /// Reads the table `truth` of a trace, in its order; empty where there is none.
 ///
-/// Rows that name no rule get the one of the line of the same kind and note in `truth.jsonl` beside the
+/// Rows that name no rule get the one of the next line of the same kind and note in `truth.jsonl` beside the
 /// trace, and what they are instead, where it says so; the symptoms that stand there follow them.
 ///
 /// # Errors
@@ -77,17 +77,16 @@ struct Line {
 pub fn truth(path: &Path) -> Result<Vec<Truth>, TraceError> {
     let opened = Opened::new(path)?;
     let rows = table(&opened.connect()?).map_err(|e| TraceError::from_sql(path, &e))?;
-    let lines = lines(&path.with_file_name("truth.jsonl"))?;
+    let mut lines = lines(&path.with_file_name("truth.jsonl"))?;
     let mut out = Vec::new();
     for mut row in rows {
-        let line = lines
-            .iter()
-            .find(|l| row.rule.is_empty() && TruthKind::by_name(&l.truth) == row.kind && l.note == row.note);
-        if let Some(line) = line {
+        let fits = |l: &Line| row.rule.is_empty() && TruthKind::by_name(&l.truth) == row.kind && l.note == row.note;
+        let line = lines.iter().position(fits).map(|i| lines.remove(i));
+        if let Some(line) = &line {
             row.rule.clone_from(&line.rule);
             row.kind = line.really.as_deref().map_or(row.kind, TruthKind::by_name);
         }
-        let symptoms = line.map_or(&[][..], |l| &l.symptoms).iter().map(|rule| Truth {
+        let symptoms = line.as_ref().map_or(&[][..], |l| &l.symptoms).iter().map(|rule| Truth {
             kind: TruthKind::Symptom,
             rule: rule.clone(),
             ..row.clone()
