@@ -505,9 +505,15 @@ impl Plan {
             .text("id")
             .unwrap_or_else(|| format!("r{}", self.annotations.len() + 1));
         let mut labels = vec![("request_id", id)];
-        for name in ["prompt_tokens", "output_tokens"] {
+        let known = [
+            ("prompt_tokens", "prompt_tokens"),
+            ("output_tokens", "output_tokens"),
+            ("choices", "n"),
+            ("logprobs", "logprobs"),
+        ];
+        for (name, label) in known {
             if let Some(n) = f.number(name)? {
-                labels.push((name, n.to_string()));
+                labels.push((label, n.to_string()));
             }
         }
         if let Some(ttft) = ttft {

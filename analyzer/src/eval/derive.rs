@@ -591,6 +591,7 @@ mod tests {
             steady_from: None,
             late: false,
             limits_known: false,
+            frontend: None,
         });
         for t in 0..3 {
             let from = trace.lanes.len();

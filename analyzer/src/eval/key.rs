@@ -280,6 +280,8 @@ pub(super) fn field(lane: &Lane, i: usize, field: Field) -> Option<i64> {
         Field::SizeClass => wide(&lane.bytes).map(log2),
         Field::PromptTokens => wide(&lane.prompt_tokens).filter(|v| *v >= 0),
         Field::OutputTokens => wide(&lane.output_tokens).filter(|v| *v >= 0),
+        Field::Choices => wide(&lane.choices).filter(|v| *v >= 0),
+        Field::Logprobs => wide(&lane.logprobs).filter(|v| *v >= 0),
         Field::BehindHeavier => wide(&lane.behind_heavier).filter(|v| *v >= 0),
         Field::NHeavier => wide(&lane.n_heavier).filter(|v| *v >= 0),
         Field::Xid => wide(&lane.xid),

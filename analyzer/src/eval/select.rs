@@ -16,7 +16,7 @@ use crate::lang::hir::{Arith, Base, CmpOp, Filter, Selector, Value};
 use crate::lang::walk;
 use crate::trace::catalogue::{Anchor, Field, Key, Op, Source, State};
 use crate::trace::coverage;
-use crate::trace::model::{Bucket, Stored, flag, preemptor};
+use crate::trace::model::{Bucket, NodeIdx, Stored, flag, preemptor};
 use crate::trace::{Lane, ProcIdx, Rows, ThreadIdx};
 use crate::unit::{Interval, Num};
 
@@ -670,6 +670,7 @@ impl<'t> Engine<'t> {
                 negated,
             } => Some(pattern.0.is_match(text(field)?) != *negated),
             Filter::Flag(Field::Launcher) => Some(process.launcher == Some(lane.thread)),
+            Filter::Flag(Field::Frontend) => Some(process.frontend == Some(lane.thread)),
             Filter::Not(inner) => self.lane_wide(inner, lane).map(|b| !b),
             _ => None,
         }
@@ -748,6 +749,10 @@ impl<'t> Engine<'t> {
                 let launcher = self.trace.process(thread.process).launcher;
                 Identity::Number((launcher == Some(lane.thread)).into())
             }
+            Field::Frontend => {
+                let frontend = self.trace.process(thread.process).frontend;
+                Identity::Number((frontend == Some(lane.thread)).into())
+            }
             _ => match self.field(lane, i, field) {
                 Some(v) => Identity::Number(v),
                 None => Identity::Name(name?),
@@ -777,6 +782,9 @@ impl<'t> Engine<'t> {
         let open = Op::by_name(Source::Request, "open");
         if sel.filters.iter().any(|f| uses(f, Field::InRequest)) && !open.is_some_and(|o| node.ops.contains(&o)) {
             return Missing::anything(Reason::new(Lack::Missing, "no request annotations in this trace"));
+        }
+        if let Some(text) = self.unnamed(sel, key.node()) {
+            return Missing::anything(Reason::new(Lack::Missing, text));
         }
         match &sel.base {
             Base::Ops(ops) => self.missing_calls(sel, ops, key, segment),
@@ -824,6 +832,23 @@ impl<'t> Engine<'t> {
                 }
             }
         }
+    }
+
+    /// What a filter asks that nothing on the node tells.
+    fn unnamed(&self, sel: &Selector, node: NodeIdx) -> Option<String> {
+        let asks = |f: Field| sel.filters.iter().any(|x| uses(x, f));
+        let mut here = self.trace.processes.iter().filter(|p| p.node == node);
+        if asks(Field::Frontend) && here.all(|p| p.frontend.is_none()) {
+            return Some("which thread answers clients is not known".to_owned());
+        }
+        let requests = || {
+            let lanes = self.trace.lanes.iter();
+            lanes.filter(|l| l.op.def().source == Source::Request && self.trace.process_of(l).node == node)
+        };
+        let unsaid = |f: Field| requests().all(|l| (0..l.len()).all(|i| key::field(l, i, f).is_none()));
+        let mut told = [Field::Choices, Field::Logprobs].into_iter();
+        let field = told.find(|f| asks(*f) && unsaid(*f))?;
+        Some(format!("no request says its `{}`", field.def().name))
     }
 
     /// Whether some launch of the key may be the first of its kernel or not.
@@ -1111,7 +1136,13 @@ pub(super) fn whom(sel: &Selector) -> Selector {
         let of = |f: &Field| {
             matches!(
                 f,
-                Field::Pid | Field::Tid | Field::Process | Field::Thread | Field::Op | Field::Launcher
+                Field::Pid
+                    | Field::Tid
+                    | Field::Process
+                    | Field::Thread
+                    | Field::Op
+                    | Field::Launcher
+                    | Field::Frontend
             )
         };
         match f {
@@ -1137,7 +1168,7 @@ fn pins_thread(sel: &Selector) -> bool {
     sel.filters.iter().any(|f| {
         matches!(
             f,
-            Filter::Flag(Field::Launcher) | Filter::Cmp(Value::Field(Field::Tid), CmpOp::Eq, _)
+            Filter::Flag(Field::Launcher | Field::Frontend) | Filter::Cmp(Value::Field(Field::Tid), CmpOp::Eq, _)
         )
     })
 }

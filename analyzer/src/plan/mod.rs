@@ -85,6 +85,9 @@ fn field(f: Field, needs: &mut Needs) {
         Field::Gpu => needs.gpu = true,
         Field::Rank => needs.rank = true,
         Field::Cgroup => needs.cgroup = true,
+        Field::Frontend => Op::by_name(Source::Net, "net_send")
+            .into_iter()
+            .for_each(|o| needs.add(o)),
         _ => {}
     }
 }

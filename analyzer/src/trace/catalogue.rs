@@ -196,6 +196,9 @@ use Source as S;
 /// The operation of calls that did not return, under the source of the call.
 pub const OPEN_CALL: &str = "open_call";
 
+/// The operation of stretches without sleep, under `sched`.
+pub const AWAKE: &str = "awake";
+
 /// Every operation known, stored ones first. Positions are not stable across versions; ids are.
 pub const OPS: &[OpDef] = &[
     call(S::Cuda, 1, 1, "cudaMalloc", &["malloc"], "allocates device memory"),
@@ -933,6 +936,11 @@ pub const OPS: &[OpDef] = &[
         "warmup",
         "from the first CUDA call of a process to its steady state (or the end of the trace)",
     ),
+    derived(
+        S::Sched,
+        AWAKE,
+        "10 ms or more in which a thread did not sleep: it was on a CPU, or waited for one or for a device",
+    ),
     derived(S::Request, "wait", "from the arrival of a request to its first token"),
     derived(S::Request, "open", "from the arrival of a request to its last token"),
     derived(S::Annotation, "step", "an annotated step"),
@@ -1097,12 +1105,19 @@ pub enum Field {
     SinceSync,
     /// The thread that makes most launches of its process.
     Launcher,
+    /// The thread that sends most over the network in a process without GPU calls that has one with
+    /// them in its tree.
+    Frontend,
     /// Whose thread ran on the CPU during a run-queue wait.
     Preemptor,
     /// Prompt length.
     PromptTokens,
     /// Output length.
     OutputTokens,
+    /// Answers that a request asks for.
+    Choices,
+    /// Log probabilities that a request asks for with each token.
+    Logprobs,
     /// Time of a request's wait in which a request with at least four times its prompt, that
     /// arrived no later, had not yet got its first token.
     BehindHeavier,
@@ -1190,6 +1205,12 @@ pub const FIELDS: &[FieldDef] = &[
         "the thread that makes most launches of its process",
     ),
     fd(
+        Field::Frontend,
+        "frontend",
+        FieldType::Flag,
+        "the thread that sends most over the network in a process that makes no GPU calls, where another process of its tree does",
+    ),
+    fd(
         Field::Preemptor,
         "preemptor",
         FieldType::Enum(PREEMPTORS),
@@ -1206,6 +1227,18 @@ pub const FIELDS: &[FieldDef] = &[
         "output_tokens",
         FieldType::Num(Dim::NONE),
         "output length of a request",
+    ),
+    fd(
+        Field::Choices,
+        "choices",
+        FieldType::Num(Dim::NONE),
+        "how many answers a request asks for (label `n`; 1 for a request without it, where others have it)",
+    ),
+    fd(
+        Field::Logprobs,
+        "logprobs",
+        FieldType::Num(Dim::NONE),
+        "how many log probabilities a request asks for with each token (label `logprobs`; 0 for a request without it, where others have it)",
     ),
     fd(
         Field::BehindHeavier,
@@ -1271,7 +1304,10 @@ impl Field {
             F::Launcher => matches!(source, S::Cuda | S::Driver | S::Graph | S::Gpu | S::Sched),
             F::Rank | F::Cgroup => matches!(source, S::Cuda | S::Driver | S::Graph | S::Gpu | S::Nccl | S::Net),
             F::Preemptor | F::Throttled => source == S::Sched,
-            F::PromptTokens | F::OutputTokens | F::BehindHeavier | F::NHeavier => source == S::Request,
+            F::Frontend => matches!(source, S::Sched | S::Net),
+            F::PromptTokens | F::OutputTokens | F::Choices | F::Logprobs | F::BehindHeavier | F::NHeavier => {
+                source == S::Request
+            }
             F::InRequest => !matches!(source, S::System | S::Trace | S::Request),
             F::Xid => source == S::Xid,
             F::LongestReturned => matches!(source, S::Cuda | S::Gpu | S::Nccl),

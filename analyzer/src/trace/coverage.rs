@@ -1,7 +1,7 @@
 //! How much of the story the rows tell: which operations are complete, where, and which are not
 //! observed at all.
 
-use super::catalogue::{Anchor, Op, Source};
+use super::catalogue::{AWAKE, Anchor, Op, Source};
 use super::identity::known;
 use super::model::{Counted, Node, ProcIdx, Rows, Stored, ThreadIdx, Trace};
 use crate::unit::{Interval, MS};
@@ -15,10 +15,11 @@ pub fn rows(trace: &Trace, thread: ThreadIdx, op: Op) -> Rows {
     let node = trace.node(process.node);
     let d = op.def();
     if d.anchor == Anchor::Derived {
-        return if d.name == "child_working" {
-            children(trace, t.process)
-        } else {
-            derived(node, op)
+        return match d.name {
+            "child_working" => children(trace, t.process),
+            AWAKE if !node.run_state => Rows::Unobserved,
+            AWAKE => t.sched.clone(),
+            _ => derived(node, op),
         };
     }
     if d.source == Source::Sched && d.op_id == 1 {

@@ -261,6 +261,9 @@ pub struct Process {
     pub threads: Vec<ThreadIdx>,
     /// The thread with most launches (smallest tid on a tie).
     pub launcher: Option<ThreadIdx>,
+    /// The thread with most rows of `net_send` (smallest tid on a tie) of a process without GPU calls, where
+    /// another process of its tree makes some.
+    pub frontend: Option<ThreadIdx>,
     /// First and last CUDA, driver or graph call; `None` if it never touches the GPU.
     pub gpu: Option<Interval>,
     /// Start of its steady state: 30 s after its first CUDA call (at once if the recorder attached
@@ -360,6 +363,10 @@ pub struct Lane {
     pub prompt_tokens: Vec<i64>,
     /// Derived request ops: output tokens, -1 not known.
     pub output_tokens: Vec<i64>,
+    /// Derived request ops: answers asked for, -1 not known.
+    pub choices: Vec<i64>,
+    /// Derived request ops: log probabilities asked for with each token, -1 not known.
+    pub logprobs: Vec<i64>,
     /// Derived `request.wait`: see the field `behind_heavier`; -1 not known (no sizes).
     pub behind_heavier: Vec<i64>,
     /// Derived `request.wait`: how many such requests.
@@ -397,6 +404,8 @@ impl Lane {
             name: Vec::new(),
             prompt_tokens: Vec::new(),
             output_tokens: Vec::new(),
+            choices: Vec::new(),
+            logprobs: Vec::new(),
             behind_heavier: Vec::new(),
             n_heavier: Vec::new(),
             xid: Vec::new(),
@@ -450,6 +459,8 @@ impl Lane {
         column(&mut self.name, keep);
         column(&mut self.prompt_tokens, keep);
         column(&mut self.output_tokens, keep);
+        column(&mut self.choices, keep);
+        column(&mut self.logprobs, keep);
         column(&mut self.behind_heavier, keep);
         column(&mut self.n_heavier, keep);
         column(&mut self.xid, keep);

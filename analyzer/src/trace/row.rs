@@ -128,6 +128,14 @@ pub const COLUMNS: &[Column] = &[
     int("output_tokens", "of a request", |_, l, i| {
         l.output_tokens.get(i).copied().filter(|&t| t >= 0)
     }),
+    int("choices", "answers that a request asks for", |_, l, i| {
+        l.choices.get(i).copied().filter(|&n| n >= 0)
+    }),
+    int(
+        "logprobs",
+        "log probabilities that a request asks for with each token",
+        |_, l, i| l.logprobs.get(i).copied().filter(|&n| n >= 0),
+    ),
     int(
         "event_row",
         "rowid in `events`; none for what the reader derives",

@@ -1,8 +1,10 @@
 //! What follows from the rows: nesting, first uses, run states, counts, the stages of a process'
 //! life, runs of programs, requests. Nothing here reads a file.
 
+pub(crate) mod awake;
 pub(crate) mod calls;
 pub(crate) mod counts;
+pub(crate) mod frontend;
 pub(crate) mod holders;
 pub(crate) mod life;
 pub(crate) mod limits;

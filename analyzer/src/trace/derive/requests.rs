@@ -18,6 +18,8 @@ pub(crate) struct Request {
     pub(crate) prompt_tokens: i64,
     /// -1: not known.
     pub(crate) output_tokens: i64,
+    pub(crate) choices: i64,
+    pub(crate) logprobs: i64,
 }
 
 /// A labelled step.
@@ -99,7 +101,16 @@ pub(crate) fn find(annotations: &[Annotation]) -> (Vec<Request>, Vec<Step>) {
             first_token: first_token.filter(|&t| t >= open.start),
             prompt_tokens: number(&["prompt_tokens", "gen_ai.usage.input_tokens"]),
             output_tokens: number(&["output_tokens", "gen_ai.usage.output_tokens", "max_tokens"]),
+            choices: number(&["n", "gen_ai.request.choice.count"]),
+            logprobs: number(&["logprobs"]),
         });
+    }
+    // Clients name these only where they ask for more than usual.
+    if requests.iter().any(|r| r.choices >= 0) {
+        requests.iter_mut().for_each(|r| r.choices = r.choices.max(1));
+    }
+    if requests.iter().any(|r| r.logprobs >= 0) {
+        requests.iter_mut().for_each(|r| r.logprobs = r.logprobs.max(0));
     }
     requests.sort_by(|a, b| (a.pid, a.open.start, &a.id).cmp(&(b.pid, b.open.start, &b.id)));
     steps.sort_by(|a, b| (a.pid, a.when.start, &a.name).cmp(&(b.pid, b.when.start, &b.name)));

@@ -9,11 +9,11 @@ use super::file::RawFile;
 use super::options::{Edge, Needs, ReadOptions, WindowSpec};
 use super::scan::parallel;
 use super::tables::{Annotation, CgroupCpu, OpenCall, Session, Task, Xid};
-use crate::trace::catalogue::{OPEN_CALL, Op, Source};
+use crate::trace::catalogue::{AWAKE, OPEN_CALL, Op, Source};
 use crate::trace::coverage;
 use crate::trace::derive::calls::{self, Calls};
 use crate::trace::derive::life::{self, GpuLife};
-use crate::trace::derive::{counts, holders, limits, programs, requests};
+use crate::trace::derive::{awake, counts, frontend, holders, limits, programs, requests};
 use crate::trace::identity::{At, Evidence, Identity, known};
 use crate::trace::model::{
     Bucket, Counted, Lane, Loss, Node, NodeIdx, ProcIdx, Process, Rows, Snapshot, Stored, Thread, ThreadIdx, Trace,
@@ -447,6 +447,9 @@ impl<'a> Builder<'a> {
                 limits::share_out(l, found);
             }
         }
+        for (life, thread) in frontend::find(&identity, &lanes, out, first_process) {
+            out.processes[first_process as usize + life].frontend = Some(thread);
+        }
         self.derive(out, &identity, first_process, &thread_of, &mut lanes);
         for c in self.host.counted.values_mut() {
             let end = c.minutes.last().map_or(0, |b| b.start.saturating_add(b.len));
@@ -644,6 +647,7 @@ impl<'a> Builder<'a> {
                 parent: life.parent.map(|p| ProcIdx(first_process + to_u32(p))),
                 threads: Vec::new(),
                 launcher: None,
+                frontend: None,
                 gpu: gpu.get(&i).copied(),
                 steady_from: None,
                 late: false,
@@ -900,8 +904,16 @@ impl<'a> Builder<'a> {
                 };
                 let alive = (alive.start.max(seen.start), alive.end.min(seen.end));
                 let name = self.program(identity, life, out, first_process);
-                for when in awake(stints, alive) {
+                for when in awake::within(stints, alive) {
                     push(owner, working, when, name.clone(), &|_| {});
+                }
+            }
+        }
+        let not_asleep = op(Source::Sched, AWAKE);
+        if self.needs.has(not_asleep) {
+            for lane in lanes.iter().filter(|l| l.op == known(3, 1)) {
+                for when in awake::long(lane, &out.threads[lane.thread.0 as usize].sched) {
+                    push(lane.thread, not_asleep, when, String::new(), &|_| {});
                 }
             }
         }
@@ -923,6 +935,8 @@ impl<'a> Builder<'a> {
                 let sizes = |lane: &mut Lane| {
                     lane.prompt_tokens.push(r.prompt_tokens);
                     lane.output_tokens.push(r.output_tokens);
+                    lane.choices.push(r.choices);
+                    lane.logprobs.push(r.logprobs);
                 };
                 push(t, open, r.open, r.id.clone(), &sizes);
                 self.node.ops.push(open);
@@ -1001,33 +1015,6 @@ impl<'a> Builder<'a> {
         }
         lanes.extend(derived.into_values());
     }
-}
-
-/// The time of a life in which the thread was not asleep: on a CPU, waiting for one, or for a device.
-fn awake(stints: Option<&Lane>, (mut from, to): (i64, i64)) -> Vec<Interval> {
-    let mut out = Vec::new();
-    let mut push = |a: i64, b: i64| {
-        if a < b {
-            out.push(Interval::new(a, b));
-        }
-    };
-    if let Some(lane) = stints {
-        for i in (0..lane.len()).filter(|&i| !lane.uninterruptible[i]) {
-            let when = lane.interval(i);
-            // A stint of unknown state counts as sleep: nothing is claimed of it.
-            let asleep_to = if lane.runnable[i] == UNKNOWN_TIME {
-                when.end
-            } else {
-                lane.runnable[i]
-            };
-            if asleep_to > when.start {
-                push(from, when.start.min(to));
-                from = from.max(asleep_to);
-            }
-        }
-    }
-    push(from, to);
-    out
 }
 
 /// Whether a stored op is a call that can stay open.

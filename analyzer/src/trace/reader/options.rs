@@ -1,6 +1,6 @@
 //! What a caller wants to have read.
 
-use crate::trace::catalogue::{OPS, Op, Source};
+use crate::trace::catalogue::{AWAKE, OPS, Op, Source};
 
 const WORDS: usize = OPS.len().div_ceil(64);
 
@@ -65,7 +65,8 @@ impl Needs {
         let mut all = self.clone();
         let driver_or_graph =
             Op::all().any(|o| self.has(o) && matches!(o.def().source, Source::Driver | Source::Graph));
-        let sched = Op::by_ids(3, 1).is_some_and(|o| self.has(o));
+        let awake = Op::by_name(Source::Sched, AWAKE).is_some_and(|o| self.has(o));
+        let sched = awake || Op::by_ids(3, 1).is_some_and(|o| self.has(o));
         for op in Op::all() {
             let d = op.def();
             let keep = match d.source {
@@ -75,7 +76,7 @@ impl Needs {
                 }
                 Source::Process => true,
                 Source::Mem => op.is("oom"),
-                Source::Sched => sched && op.is("wakeup"),
+                Source::Sched => sched && (op.is("wakeup") || op.is("off_cpu")),
                 _ => false,
             };
             if keep {

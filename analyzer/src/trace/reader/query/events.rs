@@ -82,7 +82,14 @@ impl Index {
 
 /// Columns of `ev` that come from the trace: those that a stored row can have.
 fn columns() -> impl Iterator<Item = &'static Column> {
-    let derived = ["name", "prompt_tokens", "output_tokens", "event_row"];
+    let derived = [
+        "name",
+        "prompt_tokens",
+        "output_tokens",
+        "choices",
+        "logprobs",
+        "event_row",
+    ];
     row::COLUMNS.iter().filter(move |c| !derived.contains(&c.name))
 }
 
@@ -221,6 +228,8 @@ fn requests(trace: &Trace) -> Vec<Vec<Value>> {
                 maybe(waited.map(crate::unit::Interval::len)),
                 tokens(&lane.prompt_tokens),
                 tokens(&lane.output_tokens),
+                tokens(&lane.choices),
+                tokens(&lane.logprobs),
             ]);
         }
     }

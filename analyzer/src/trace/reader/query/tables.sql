@@ -31,7 +31,8 @@ CREATE TEMP TABLE threads (node TEXT, pid INTEGER, life INTEGER, tid INTEGER, na
 -- Requests, from annotations.
 CREATE TEMP TABLE requests (
   node TEXT, pid INTEGER, process TEXT, id TEXT, start_ns INTEGER, end_ns INTEGER, dur_ns INTEGER,
-  first_token_ns INTEGER, wait_ns INTEGER, prompt_tokens INTEGER, output_tokens INTEGER
+  first_token_ns INTEGER, wait_ns INTEGER, prompt_tokens INTEGER, output_tokens INTEGER,
+  choices INTEGER, logprobs INTEGER
 );
 -- Other intervals that no single row holds: annotated steps, programs, warm-up, XIDs.
 CREATE TEMP TABLE spans (
