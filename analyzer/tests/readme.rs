@@ -42,7 +42,7 @@ fn the_first_command_prints_what_is_shown() {
 
 #[test]
 fn the_healthy_server_is_judged_as_shown() {
-    let trace = "investigations/vllm-compile/trace.db";
+    let trace = "investigations/vllm-eleven/trace.db";
     prints_what_is_shown("ingero ", &["analyze", "--rules", "rules/vllm.rules", trace]);
 }
 

@@ -228,13 +228,14 @@ fn healthy_scenarios_are_healthy() {
 
 #[test]
 fn no_rule_fails_on_a_complete_trace() {
-    // What no simulated host has; training has no requests either.
+    // What no simulated host has, and what no simulated request says; training has no requests either.
     let absent = [
         "no request annotations in this trace",
         "no xid events in this trace",
         "the CPU limits of this process are not in this trace",
         "no open_call events in this trace",
         "no nccl events of this kind in this trace",
+        "no request says its `logprobs`",
     ];
     let mut failed: Vec<String> = Vec::new();
     for name in names() {

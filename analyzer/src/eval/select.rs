@@ -845,7 +845,9 @@ impl<'t> Engine<'t> {
             let lanes = self.trace.lanes.iter();
             lanes.filter(|l| l.op.def().source == Source::Request && self.trace.process_of(l).node == node)
         };
-        let unsaid = |f: Field| requests().all(|l| (0..l.len()).all(|i| key::field(l, i, f).is_none()));
+        let unsaid = |f: Field| {
+            requests().next().is_some() && requests().all(|l| (0..l.len()).all(|i| key::field(l, i, f).is_none()))
+        };
         let mut told = [Field::Choices, Field::Logprobs].into_iter();
         let field = told.find(|f| asks(*f) && unsaid(*f))?;
         Some(format!("no request says its `{}`", field.def().name))
