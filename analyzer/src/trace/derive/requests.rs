@@ -106,11 +106,15 @@ pub(crate) fn find(annotations: &[Annotation]) -> (Vec<Request>, Vec<Step>) {
         });
     }
     // Clients name these only where they ask for more than usual.
-    if requests.iter().any(|r| r.choices >= 0) {
-        requests.iter_mut().for_each(|r| r.choices = r.choices.max(1));
-    }
-    if requests.iter().any(|r| r.logprobs >= 0) {
-        requests.iter_mut().for_each(|r| r.logprobs = r.logprobs.max(0));
+    let choices = requests.iter().any(|r| r.choices >= 0);
+    let logprobs = requests.iter().any(|r| r.logprobs >= 0);
+    for r in &mut requests {
+        if choices {
+            r.choices = r.choices.max(1);
+        }
+        if logprobs {
+            r.logprobs = r.logprobs.max(0);
+        }
     }
     requests.sort_by(|a, b| (a.pid, a.open.start, &a.id).cmp(&(b.pid, b.open.start, &b.id)));
     steps.sort_by(|a, b| (a.pid, a.when.start, &a.name).cmp(&(b.pid, b.when.start, &b.name)));
