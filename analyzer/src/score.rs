@@ -36,6 +36,51 @@ pub struct Score {
     pub healthy_findings: u64,
     /// What is not as it should be.
     pub wrong: Vec<Wrong>,
+    /// What was planted and named in each trace with a truth.
+    pub traces: Vec<Seen>,
+}
+
+/// What was planted in a trace, and what was named: a row of the confusion matrix.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// The trace.
+    pub trace: String,
+    /// Rules of its causes and symptoms, causes first.
+    pub planted: Vec<String>,
+    /// Its findings by rank.
+    pub named: Vec<Named>,
+}
+
+/// A finding, as the confusion matrix counts it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    /// The rule.
+    pub rule: String,
+    /// Its severity.
+    pub severity: Severity,
+    /// Whether another finding explains it.
+    pub explained: bool,
+}
+
+impl Seen {
+    fn new(case: &Case<'_>) -> Self {
+        let of = |kind| {
+            case.truth
+                .iter()
+                .filter(move |t| t.kind == kind)
+                .map(|t| t.rule.clone())
+        };
+        let named = case.analysis.diagnoses.iter().map(|d| Named {
+            rule: d.rule.clone(),
+            severity: d.severity,
+            explained: d.explained_by.is_some(),
+        });
+        Self {
+            trace: case.name.to_owned(),
+            planted: of(TruthKind::Cause).chain(of(TruthKind::Symptom)).collect(),
+            named: named.collect(),
+        }
+    }
 }
 
 /// One rule. Planted things are rows of the truth, named things are diagnoses.
@@ -53,6 +98,10 @@ pub struct RuleScore {
     pub missed: u64,
     /// Things that look like it and are not.
     pub twins: u64,
+    /// Things that it may name and need not.
+    pub may: u64,
+    /// Of these, those that it names.
+    pub may_named: u64,
     /// Diagnoses of LOW or above that name something planted.
     pub right: u64,
     /// Diagnoses of LOW or above that name nothing planted.
@@ -77,6 +126,8 @@ impl RuleScore {
         self.info += other.info;
         self.missed += other.missed;
         self.twins += other.twins;
+        self.may += other.may;
+        self.may_named += other.may_named;
         self.right += other.right;
         self.false_alarms += other.false_alarms;
     }
@@ -147,12 +198,34 @@ impl Score {
         all
     }
 
+    /// In traces with something planted, findings of LOW or above that are not of it: by what was planted
+    /// and what was named, in how many traces.
+    pub fn beside(&self) -> BTreeMap<(&str, &str), u64> {
+        let mut out = BTreeMap::new();
+        for seen in &self.traces {
+            let Some(cause) = seen.planted.first() else { continue };
+            let mut others: Vec<&str> = seen
+                .named
+                .iter()
+                .filter(|n| n.severity > Severity::Info && !seen.planted.contains(&n.rule))
+                .map(|n| n.rule.as_str())
+                .collect();
+            others.sort_unstable();
+            others.dedup();
+            for rule in others {
+                *out.entry((cause.as_str(), rule)).or_default() += 1;
+            }
+        }
+        out
+    }
+
     fn add(&mut self, case: &Case<'_>) {
         if case.truth.is_empty() {
             self.unlabelled.push(case.name.to_owned());
             return;
         }
         self.labelled += 1;
+        self.traces.push(Seen::new(case));
         let planted: Vec<&Truth> = case.truth.iter().filter(|t| is_planted(t)).collect();
         for t in &planted {
             self.planted(case, t);
@@ -160,13 +233,19 @@ impl Score {
         for t in case.truth.iter().filter(|t| t.kind == TruthKind::Twin) {
             self.rules.entry(t.rule.clone()).or_default().twins += 1;
         }
+        let may: Vec<&Truth> = case.truth.iter().filter(|t| t.kind == TruthKind::May).collect();
+        for t in &may {
+            let rule = self.rules.entry(t.rule.clone()).or_default();
+            rule.may += 1;
+            rule.may_named += u64::from(case.analysis.diagnoses.iter().any(|d| names(d, t)));
+        }
         let loud: Vec<&Diagnosis> = case.analysis.diagnoses.iter().filter(|d| is_loud(d)).collect();
         for d in &loud {
             let right = planted.iter().any(|t| names(d, t));
             let rule = self.rules.entry(d.rule.clone()).or_default();
             if right {
                 rule.right += 1;
-            } else {
+            } else if !may.iter().any(|t| names(d, t)) {
                 rule.false_alarms += 1;
                 self.wrong(
                     case,
@@ -206,10 +285,15 @@ impl Score {
         let causes: Vec<&&Truth> = planted.iter().filter(|t| t.kind == TruthKind::Cause).collect();
         let Some(cause) = causes.first() else { return };
         self.with_cause += 1;
-        // What is only worth knowing is no incident: a finding of INFO is right where it is the first.
+        // What is only worth knowing is no incident, and none of it comes before the others.
         let mut primary = loud.iter().copied().filter(|d| d.explained_by.is_none());
-        let first = primary.next().or(case.analysis.diagnoses.first());
-        if first.is_some_and(|d| causes.iter().any(|t| names(d, t))) {
+        let is_cause = |d: &Diagnosis| causes.iter().any(|t| names(d, t));
+        let noted = || {
+            let all = &case.analysis.diagnoses;
+            all.iter().find(|d| is_cause(d)).or(all.first())
+        };
+        let first = primary.next().or_else(noted);
+        if first.is_some_and(is_cause) {
             self.primary_right += 1;
         } else {
             let said = first.map_or("", |d| d.rule.as_str());
@@ -278,7 +362,9 @@ impl Sweep {
         let named = planted.iter().filter(|t| found.iter().any(|d| names(d, t)));
         counts.found += named.count() as u64;
         let loud = found.iter().filter(|d| is_loud(d));
-        counts.false_alarms += loud.filter(|d| !planted.iter().any(|t| names(d, t))).count() as u64;
+        let known = truth.iter().filter(|t| is_planted(t) || t.kind == TruthKind::May);
+        let known: Vec<&Truth> = known.collect();
+        counts.false_alarms += loud.filter(|d| !known.iter().any(|t| names(d, t))).count() as u64;
     }
 
     /// The fewest found, and the most false alarms, over all thresholds of a rule; `None` where it has none.

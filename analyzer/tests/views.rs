@@ -9,6 +9,8 @@ mod browser;
 mod chains;
 #[path = "views/ci.rs"]
 mod ci;
+#[path = "views/corpus.rs"]
+mod corpus;
 #[path = "views/demo.rs"]
 mod demo;
 #[path = "views/explain.rs"]

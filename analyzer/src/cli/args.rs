@@ -72,7 +72,7 @@ pub(super) enum Command {
     /// Simulate an incident and tell what happened
     Demo(DemoArgs),
     /// Write a labelled trace of a known case
-    Simulate(SimulateArgs),
+    Simulate(super::simulate::SimulateArgs),
     /// Cut a part out of a trace
     Slice(super::slice::SliceArgs),
     /// Compare reports with files kept for that purpose
@@ -179,28 +179,6 @@ pub(super) enum SchemaOf {
     BenchTruth,
 }
 
-#[derive(Debug, Args)]
-pub(super) struct SimulateArgs {
-    /// Which case (see --list)
-    #[arg(required_unless_present = "list")]
-    pub(super) scenario: Option<String>,
-    /// List the cases
-    #[arg(long, conflicts_with_all = ["scenario", "output"])]
-    pub(super) list: bool,
-    /// The trace to write
-    #[arg(long, short, value_name = "FILE", required_unless_present = "list", value_hint = ValueHint::FilePath)]
-    pub(super) output: Option<PathBuf>,
-    /// About how many events (200000, 10M); without it, as many as the case needs
-    #[arg(long, value_name = "N", value_parser = amount)]
-    pub(super) events: Option<u64>,
-    /// Same seed, same bytes
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub(super) seed: u64,
-    /// Replace an existing file
-    #[arg(long)]
-    pub(super) force: bool,
-}
-
 #[derive(Debug, Subcommand)]
 pub(super) enum GoldenCommand {
     /// Compare; prints a unified diff and exits with 1 where a report differs
@@ -236,7 +214,7 @@ pub(super) fn assignment(text: &str) -> Result<(String, String), String> {
     }
 }
 
-fn amount(text: &str) -> Result<u64, String> {
+pub(super) fn amount(text: &str) -> Result<u64, String> {
     let plain = text.replace(['_', ','], "");
     let (digits, scale) = match plain.as_bytes().last() {
         Some(b'k' | b'K') => (&plain[..plain.len() - 1], 1_000),

@@ -48,8 +48,9 @@ instead, where that lay outside of the program.
 
 PLANTED counts causes and symptoms, FOUND those named as LOW or above, INFO
 those named as INFO only. TWINS look like what the rule names and are not.
-FALSE counts diagnoses of LOW or above that name nothing planted. RECALL counts
-INFO as found; PRECISION does not count it.
+FALSE counts diagnoses of LOW or above that name nothing planted, nor anything
+that may be named and need not (`may`: at a threshold, or beside a cause).
+RECALL counts INFO as found; PRECISION does not count it.
 
 With --sweep a second table says how far the verdicts are from a threshold:
 for each rule the worst of all its thresholds, moved one at a time. It takes
@@ -57,6 +58,7 @@ about twenty times as long.
 
 Examples:
   ingero bench-truth investigations/
+  ingero simulate corpus -o corpus/ && ingero bench-truth corpus/
   ingero bench-truth --sweep investigations/
   ingero bench-truth --rules mine.rules --format json corpus/";
 

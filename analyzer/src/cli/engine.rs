@@ -305,3 +305,25 @@ pub(super) fn simulate(name: &str, path: &Path, events: Option<u64>, seed: u64, 
     let summary = simulate::create(name, &options, path, replace)?;
     Ok(summary.events)
 }
+
+/// The cases of the labelled corpus, or those of one rule.
+pub(super) fn corpus(rule: Option<&str>) -> Result<Vec<simulate::corpus::Case>, Failure> {
+    let mut cases = simulate::corpus::cases();
+    if let Some(rule) = rule {
+        cases.retain(|c| c.rule == Some(rule));
+        if cases.is_empty() {
+            return Err(Failure::NoCase { rule: rule.to_owned() });
+        }
+    }
+    Ok(cases)
+}
+
+/// Writes the trace of a case of the corpus; returns how many events it has.
+pub(super) fn simulate_case(
+    case: &simulate::corpus::Case,
+    path: &Path,
+    seed: u64,
+    replace: bool,
+) -> Result<u64, Failure> {
+    Ok(simulate::corpus::create(case, seed, path, replace)?)
+}

@@ -58,6 +58,15 @@ pub(super) enum Failure {
     /// There is no rule to run.
     #[error("there is no rule to run")]
     NoRules,
+    /// The corpus has no case of a rule.
+    #[error("the corpus has no case of `{rule}`")]
+    NoCase {
+        /// As given.
+        rule: String,
+    },
+    /// `--rule` narrows the corpus, and something else was asked for.
+    #[error("--rule chooses among the cases of `corpus`")]
+    RuleWithoutCorpus,
     /// A part was asked for around a finding that there is not.
     #[error("{rule} finds nothing in this trace")]
     NoFinding {
@@ -174,6 +183,8 @@ impl Failure {
             Self::NoSuchRule { near, .. } if near.is_empty() => Some("`ingero rules list` names them all".to_owned()),
             Self::NoSuchRule { near, .. } => Some(format!("did you mean {}?", near.join(" or "))),
             Self::NoSuchProcess { .. } => Some("`ingero explain --per-process` without --pid lists them".to_owned()),
+            Self::NoCase { .. } => Some("`ingero simulate corpus --list` lists all cases".to_owned()),
+            Self::RuleWithoutCorpus => Some("as in `ingero simulate corpus --rule SYNC_BOUND -o corpus/`".to_owned()),
             Self::NoSuchTest { .. } => Some("without --name all tests run, and their names are shown".to_owned()),
             Self::NoReason { .. } => Some("write `RULE: CHANGE # why no test should notice it`".to_owned()),
             Self::SameGolden { .. } => Some("keep them in different folders, or rename one".to_owned()),

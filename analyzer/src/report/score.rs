@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::json::pretty;
 use super::paint::{Page, Style, fit};
 use super::{MIN_WIDTH, TextOptions, words};
-use crate::score::{Factor, Mistake, RuleScore, Score, Sweep, Wrong, share};
+use crate::score::{Factor, Mistake, RuleScore, Score, Seen, Sweep, Wrong, share};
 use crate::unit::Num;
 
 /// Columns of the numbers of the table.
@@ -35,6 +35,16 @@ pub fn text(score: &Score, sweep: Option<&Sweep>, options: &TextOptions) -> Stri
     page.blank();
     for fact in facts(score) {
         page.hang(&[], 2, &fact, Style::Plain);
+    }
+    let beside = score.beside();
+    if !beside.is_empty() {
+        page.blank();
+        let title = "Named beside what was planted, as LOW or above";
+        page.hang(&[], 0, title, Style::Strong);
+    }
+    for ((planted, named), n) in beside {
+        let line = format!("{planted}: {named} in {}", words::plural(n, "trace"));
+        page.hang(&[("  - ", Style::Plain)], 4, &line, Style::Plain);
     }
     if !score.wrong.is_empty() {
         page.blank();
@@ -150,6 +160,14 @@ fn facts(score: &Score) -> Vec<String> {
         words::plural(score.healthy, "trace"),
         words::count(score.healthy_findings),
     ));
+    let total = score.total();
+    if total.may > 0 {
+        out.push(format!(
+            "Of {} that a rule may name and need not, {} named.",
+            words::plural(total.may, "thing"),
+            words::count(total.may_named)
+        ));
+    }
     if quiet > 0 {
         out.push(format!(
             "{} never planted, so their recall is not known.",
@@ -198,6 +216,8 @@ struct JsonScore<'a> {
     healthy: JsonHealthy,
     /// Everything that is not as it should be.
     wrong: Vec<JsonWrong<'a>>,
+    /// Each trace with a truth: what was planted and what was named, the confusion matrix.
+    traces: Vec<JsonTrace<'a>>,
     /// What each moved threshold comes to; null where not asked for.
     sweep: Option<Vec<JsonShift<'a>>>,
 }
@@ -234,6 +254,10 @@ struct JsonRule<'a> {
     missed: u64,
     /// Things that look like it and are not.
     twins: u64,
+    /// Things that it may name and need not: at a threshold, or beside a cause.
+    may: u64,
+    /// Of these, those that it names.
+    may_named: u64,
     /// Its diagnoses of low or above that name something planted.
     right: u64,
     /// Its diagnoses of low or above that name nothing planted.
@@ -277,6 +301,28 @@ struct JsonWrong<'a> {
     detail: &'a str,
 }
 
+/// What was planted in a trace and what was named.
+#[derive(Debug, Serialize, JsonSchema)]
+struct JsonTrace<'a> {
+    /// The trace.
+    trace: &'a str,
+    /// Rules of its causes and symptoms, causes first.
+    planted: &'a [String],
+    /// Its findings by rank.
+    named: Vec<JsonNamed<'a>>,
+}
+
+/// A finding.
+#[derive(Debug, Serialize, JsonSchema)]
+struct JsonNamed<'a> {
+    /// The rule.
+    rule: &'a str,
+    /// `info`, `low`, `medium` or `high`.
+    severity: &'static str,
+    /// Whether another finding explains it.
+    explained: bool,
+}
+
 /// Renders the score, indented, ending with a line feed.
 pub fn json(score: &Score, sweep: Option<&Sweep>) -> String {
     let total = score.total();
@@ -296,6 +342,7 @@ pub fn json(score: &Score, sweep: Option<&Sweep>) -> String {
             findings: score.healthy_findings,
         },
         wrong: score.wrong.iter().map(json_wrong).collect(),
+        traces: score.traces.iter().map(json_trace).collect(),
         sweep: sweep.map(|s| shifts(score, s)),
     };
     let mut text = pretty(&shown);
@@ -332,6 +379,8 @@ fn json_rule<'a>(rule: &'a str, r: &RuleScore) -> JsonRule<'a> {
         info: r.info,
         missed: r.missed,
         twins: r.twins,
+        may: r.may,
+        may_named: r.may_named,
         right: r.right,
         false_alarms: r.false_alarms,
         precision: decimal(r.precision()),
@@ -345,6 +394,19 @@ fn json_wrong(w: &Wrong) -> JsonWrong<'_> {
         what: w.what.name(),
         rule: &w.rule,
         detail: &w.detail,
+    }
+}
+
+fn json_trace(seen: &Seen) -> JsonTrace<'_> {
+    let named = seen.named.iter().map(|n| JsonNamed {
+        rule: &n.rule,
+        severity: n.severity.name(),
+        explained: n.explained,
+    });
+    JsonTrace {
+        trace: &seen.trace,
+        planted: &seen.planted,
+        named: named.collect(),
     }
 }
 

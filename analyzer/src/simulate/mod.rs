@@ -6,6 +6,7 @@
 //! the length of the trace.
 
 mod bulk;
+pub mod corpus;
 mod rng;
 mod serving;
 mod stage;
@@ -260,27 +261,11 @@ pub fn simulate(name: &str, options: &Options, writer: &mut Writer) -> Result<()
         extra_s: i64::try_from(extra).unwrap_or(i64::MAX / SEC / 4),
         events,
     };
-    writer.recording("recorder", concat!("ingero simulate ", env!("CARGO_PKG_VERSION")))?;
-    writer.recording("record_all", "1")?;
-    writer.recording("scenario", def.name)?;
-    writer.recording("seed", &options.seed.to_string())?;
-    writer.recording("host_cores", &def.cpu_cores.to_string())?;
-    for probe in ["cuda", "driver", "graph", "sched", "process", "mem", "io", "net"] {
-        writer.probe(probe, "", "attached", "")?;
-    }
+    header(writer, def.name, options.seed, def.cpu_cores, true)?;
     let mut stage = Stage::new(writer, options.seed);
     let stop = (def.play)(&mut stage, length)?;
     stage.flush()?;
-    writer.session(&Session {
-        started_at: EPOCH,
-        stopped_at: stop,
-        gpu_model: def.gpu,
-        cpu_model: "simulated",
-        cpu_cores: def.cpu_cores,
-        mem_total_mib: 32_000,
-        recorder: concat!("ingero simulate ", env!("CARGO_PKG_VERSION")),
-        flags: "record-all",
-    })?;
+    writer.session(&session(stop, def.cpu_cores, def.gpu, true))?;
     writer.truth(&TruthRow {
         kind: "note",
         start: EPOCH,
@@ -291,6 +276,37 @@ pub fn simulate(name: &str, options: &Options, writer: &mut Writer) -> Result<()
     })?;
     Ok(())
 }
+
+/// What stands at the head of a recording.
+fn header(writer: &Writer, name: &str, seed: u64, cores: i64, record_all: bool) -> Result<(), WriteError> {
+    writer.recording("recorder", RECORDER)?;
+    if record_all {
+        writer.recording("record_all", "1")?;
+    }
+    writer.recording("scenario", name)?;
+    writer.recording("seed", &seed.to_string())?;
+    writer.recording("host_cores", &cores.to_string())?;
+    for probe in ["cuda", "driver", "graph", "sched", "process", "mem", "io", "net"] {
+        writer.probe(probe, "", "attached", "")?;
+    }
+    Ok(())
+}
+
+/// The recording from the beginning to `stop`.
+fn session(stop: i64, cores: i64, gpu: &'static str, record_all: bool) -> Session<'static> {
+    Session {
+        started_at: EPOCH,
+        stopped_at: stop,
+        gpu_model: gpu,
+        cpu_model: "simulated",
+        cpu_cores: cores,
+        mem_total_mib: 32_000,
+        recorder: RECORDER,
+        flags: if record_all { "record-all" } else { "" },
+    }
+}
+
+const RECORDER: &str = concat!("ingero simulate ", env!("CARGO_PKG_VERSION"));
 
 /// Plays a scenario into a new file; with `overwrite`, an existing one is replaced at the end.
 ///

@@ -5,7 +5,7 @@ use crate::trace::catalogue::{Op, Source};
 use crate::trace::writer::{
     Annotation, Detail, Event, SchedDetail, SnapshotRow, Task, TruthRow, Uncounted, WriteError, Writer,
 };
-use crate::unit::{MS, SEC, US};
+use crate::unit::{Interval, MS, SEC, US};
 
 use super::rng::Rng;
 
@@ -37,9 +37,13 @@ pub(crate) struct Ops {
     pub(crate) recv: Op,
 }
 
+/// A stored operation by its API name.
+pub(crate) fn op(source: Source, name: &str) -> Op {
+    Op::by_name(source, name).expect("the catalogue lists it (tested)")
+}
+
 impl Ops {
     fn new() -> Self {
-        let op = |source, name| Op::by_name(source, name).expect("the catalogue lists it (tested)");
         Self {
             malloc: op(Source::Cuda, "cudaMalloc"),
             launch: op(Source::Cuda, "cudaLaunchKernel"),
@@ -73,7 +77,10 @@ pub(crate) struct Thread {
     pub(crate) tid: i64,
     pub(crate) comm: &'static str,
     pub(crate) now: i64,
-    cpu: i64,
+    /// Its cgroup, 0 where that is of no matter.
+    pub(crate) cgroup: i64,
+    /// The CPU it comes back on.
+    pub(crate) cpu: i64,
     rng: Rng,
 }
 
@@ -106,6 +113,8 @@ pub(crate) struct Stage<'w> {
     seed: u64,
     node: u64,
     pub(crate) switches: u64,
+    /// When calls are counted and not stored.
+    counted_only: Vec<Interval>,
 }
 
 /// A direction of a copy, as stored in arg1.
@@ -123,6 +132,32 @@ impl<'w> Stage<'w> {
             seed,
             node: 0,
             switches: 0,
+            counted_only: Vec::new(),
+        }
+    }
+
+    /// Calls in this time are counted and not stored, but for synchronisations.
+    pub(crate) fn count_only(&mut self, when: Interval) {
+        self.counted_only.push(when);
+    }
+
+    fn is_stored(&self, event: &Event<'_>) -> bool {
+        let def = event.op.def();
+        let chosen = !matches!(def.source, Source::Cuda | Source::Driver) || event.op.is("sync");
+        let at = event.timestamp();
+        chosen || !self.counted_only.iter().any(|i| i.start <= at && at < i.end)
+    }
+
+    /// A thread that the trace knows nothing of.
+    pub(crate) fn nobody(&self, now: i64) -> Thread {
+        Thread {
+            pid: 0,
+            tid: 0,
+            comm: "",
+            now,
+            cgroup: 0,
+            cpu: 0,
+            rng: self.rng(0),
         }
     }
 
@@ -155,6 +190,7 @@ impl<'w> Stage<'w> {
             tid,
             comm,
             now: start,
+            cgroup: 0,
             cpu: tid.rem_euclid(4),
             rng: self.rng(tid.unsigned_abs()),
         })
@@ -180,8 +216,22 @@ impl<'w> Stage<'w> {
     pub(crate) fn flush_until(&mut self, until: i64) -> Result<(), WriteError> {
         self.pending.sort_by_key(|p| p.event.end());
         let ready = self.pending.partition_point(|p| p.event.end() < until);
-        for p in self.pending.drain(..ready) {
-            self.writer.event_with(&p.event, p.detail)?;
+        let complete: Vec<Pending> = self.pending.drain(..ready).collect();
+        for p in complete {
+            if self.is_stored(&p.event) {
+                self.writer.event_with(&p.event, p.detail)?;
+            } else {
+                self.writer.not_stored(&Uncounted {
+                    op: p.event.op,
+                    pid: p.event.pid,
+                    at: p.event.timestamp(),
+                    count: 1,
+                    sum_dur: p.event.dur,
+                    min_dur: p.event.dur,
+                    max_dur: p.event.dur,
+                    sum_arg0: p.event.arg0,
+                });
+            }
         }
         Ok(())
     }
@@ -261,7 +311,8 @@ impl Stage<'_> {
             waker,
             preemptor,
         };
-        let event = Event::new(self.ops.switch, t.tid, t.tid, t.now, dur).args(0, prev);
+        let mut event = Event::new(self.ops.switch, t.tid, t.tid, t.now, dur).args(0, prev);
+        event.cgroup = t.cgroup;
         self.push(event, Some(Detail::Sched(detail)));
         self.switches += 1;
         t.now = end;
@@ -343,8 +394,9 @@ impl Stage<'_> {
     }
 
     /// The first seconds of a process that uses a GPU: context, memory, weights, the first use of
-    /// each kernel (the slowest takes `slowest`), and the capture of six graphs.
-    pub(crate) fn cold_start(&mut self, t: &mut Thread, kernels: i64, slowest: i64) {
+    /// each kernel (the slowest takes `slowest`), and the capture of six graphs. Returns the time of all first uses.
+    pub(crate) fn cold_start(&mut self, t: &mut Thread, kernels: i64, slowest: i64) -> i64 {
+        let mut first_uses = 0;
         for i in 0..8 {
             let dur = if i == 0 {
                 51_500 * US
@@ -371,6 +423,7 @@ impl Stage<'_> {
                 t.rng.log_normal(5 * MS, 1.2).clamp(MS, slowest)
             };
             self.launch(t, k, dur);
+            first_uses += dur;
             for _ in 0..2 {
                 t.now += t.draw(30 * US, 90 * US);
                 let dur = t.draw(18 * US, 24 * US);
@@ -389,6 +442,7 @@ impl Stage<'_> {
             self.call(t, self.ops.instantiate, 2_400 * US, 0, 0);
             t.now += t.draw(3 * MS, 9 * MS);
         }
+        first_uses
     }
 
     /// A process that starts a program: fork by the parent, exec by the child.

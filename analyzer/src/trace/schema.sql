@@ -342,7 +342,7 @@ CREATE TABLE clock_offsets (
 -- recording from the log of the program that misbehaved on purpose.
 CREATE TABLE truth (
   id       INTEGER PRIMARY KEY,
-  kind     TEXT NOT NULL,                    -- 'cause', 'symptom', 'healthy', 'twin', 'note'
+  kind     TEXT NOT NULL,                    -- 'cause', 'symptom', 'healthy', 'twin', 'may', 'note'
   rule     TEXT NOT NULL DEFAULT '',         -- the rule that should name it, or must not
   pid      INTEGER NOT NULL DEFAULT 0,
   tid      INTEGER NOT NULL DEFAULT 0,

@@ -321,7 +321,7 @@ pub struct Lost<'a> {
 /// A row of `truth`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TruthRow {
-    /// `cause`, `symptom`, `healthy`, `twin` or `note`.
+    /// `cause`, `symptom`, `healthy`, `twin`, `may` or `note`.
     pub kind: &'static str,
     /// The rule that should name it, or must not.
     pub rule: &'static str,

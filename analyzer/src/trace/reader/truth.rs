@@ -36,6 +36,8 @@ pub enum TruthKind {
     Healthy,
     /// It looks like what the rule names, and is not.
     Twin,
+    /// The rule may name it and need not: it lies at a threshold, or beside a cause.
+    May,
     /// Anything else.
     Note,
 }
@@ -47,6 +49,7 @@ impl TruthKind {
             "symptom" => Self::Symptom,
             "healthy" => Self::Healthy,
             "twin" => Self::Twin,
+            "may" => Self::May,
             _ => Self::Note,
         }
     }

@@ -1,0 +1,213 @@
+//! Cases of the vllm pack: a server, its requests and its engine.
+
+use super::super::stage::Off;
+use super::blocks::{ms, s};
+use super::scene::{Base, JOB, Scene};
+use super::{Entry, Twin};
+use crate::unit::{Interval, US};
+
+/// An engine that is busy for so long: a launch each 8 ms, and a synchronisation for the rest.
+fn busy(x: &mut Scene<'_>, time: i64) {
+    x.during(time, |x| {
+        let start = x.main.now;
+        x.launch(12 * US);
+        x.sync(ms(8) - 120 * US);
+        x.main.now = start + ms(8);
+        x.tick();
+    });
+}
+
+/// Ordinary requests, then four light ones that wait for `wait` behind two of `heavy` tokens.
+fn crowd(x: &mut Scene<'_>, heavy: i64, wait: i64, busy_engine: bool) {
+    let from = x.main.now + ms(10);
+    let at = |n: i64, time: i64| Interval::new(from + n * ms(1), from + n * ms(1) + time);
+    (0..2).for_each(|n| x.open_request(heavy, at(n, wait + s(2)), wait + ms(20)));
+    (2..6).for_each(|n| x.open_request(128, at(n, wait + s(2)), wait));
+    if busy_engine {
+        busy(x, wait + s(2));
+    } else {
+        // A call every 400 ms: no stall, and no work.
+        x.during(wait, |x| {
+            x.launch(12 * US);
+            x.pass(ms(400));
+            x.tick();
+        });
+        busy(x, s(2));
+    }
+    x.calm(s(4));
+}
+
+/// Forty requests, all but the last `n` of which wait for `usual`, those for 1.2 s.
+fn slow_first_tokens(x: &mut Scene<'_>, n: i64, usual: i64) {
+    x.calm(s(2));
+    let from = x.main.now;
+    for i in 0..40 {
+        let wait = if i < 40 - n { usual } else { ms(1_200) };
+        let at = from + i * ms(300);
+        x.open_request(512, Interval::new(at, at + wait + ms(500)), wait);
+    }
+    busy(x, s(14));
+}
+
+/// The engine makes no call for so long, in a request or after it.
+fn stall(x: &mut Scene<'_>, time: i64, in_request: bool, why: Off) {
+    for _ in 0..2 {
+        let from = x.main.now;
+        x.serve(128, 20, |_| ());
+        if in_request {
+            x.open_request(256, Interval::new(from, x.main.now + time + s(1)), ms(50));
+        }
+        x.launch(12 * US);
+        x.off(time, why);
+        x.serve(128, 20, |_| ());
+        x.idle(ms(900));
+    }
+}
+
+/// 125 launches a second for so long that this is usual, then a part of it for 6 s, with requests open or not.
+fn slump(x: &mut Scene<'_>, percent: i64, in_request: bool, why: Off) {
+    let from = x.main.now;
+    let usual = s(24);
+    let open = if in_request { usual + s(8) } else { usual };
+    x.open_request(128, Interval::new(from, from + open), ms(50));
+    busy(x, usual);
+    let period = ms(8) * 100 / percent;
+    x.during(s(6), |x| {
+        let start = x.main.now;
+        x.launch(12 * US);
+        x.off(period * 6 / 10, why);
+        x.sync(start + period - x.main.now - 120 * US);
+        x.main.now = start + period;
+        x.tick();
+    });
+    busy(x, s(2));
+}
+
+/// A request of a new kind: the engine makes no call for 2 s, in which a compiler runs for `compiles`.
+fn compiles(x: &mut Scene<'_>, parent: i64, time: i64) {
+    let from = x.main.now;
+    x.launches(12, 300 * US);
+    let at = x.main.now;
+    x.run_program("ptxas", at + ms(200), time, parent);
+    x.pass(s(2));
+    (0..5).for_each(|_| x.first_use(ms(2)));
+    x.open_request(640, Interval::new(from, x.main.now + s(1)), s(2) + ms(100));
+    (0..30).for_each(|_| x.token());
+    x.calm(s(6));
+}
+
+/// Decoding with graphs: each 20 ms a token, of which the host works for `host` with nothing queued, or with
+/// the next graph queued.
+fn decode(x: &mut Scene<'_>, host: i64, queued: bool, open: bool) {
+    let until = x.main.now + s(14);
+    if open {
+        x.open_request(128, Interval::new(x.main.now, until + s(1)), ms(40));
+    }
+    while x.main.now < until {
+        let start = x.main.now;
+        x.graph_launch(60 * US);
+        x.sync(ms(20) - host - (x.main.now - start));
+        if queued {
+            x.graph_launch(60 * US);
+        }
+        x.main.now = start + ms(20);
+        x.tick();
+    }
+}
+
+pub(super) const ENTRIES: &[Entry] = &[
+    Entry {
+        rule: "HOL_BLOCKING",
+        base: Base::Serving,
+        swept: "how long light requests wait behind heavy ones (1 s)",
+        may: &[],
+        plant: |x, by| crowd(x, 2_048, by.of(s(1)), true),
+        twins: &[
+            Twin {
+                name: "same-size",
+                about: "waits as long, behind requests of twice the size",
+                may: &[],
+                plant: |x| crowd(x, 256, ms(1_200), true),
+            },
+            Twin {
+                name: "idle-engine",
+                about: "waits as long, and the engine does nothing",
+                may: &[],
+                plant: |x| crowd(x, 2_048, ms(1_200), false),
+            },
+        ],
+    },
+    Entry {
+        rule: "SLOW_FIRST_TOKEN",
+        base: Base::Serving,
+        swept: "requests that wait 1.2 s for their first token (5)",
+        may: &[],
+        plant: |x, by| slow_first_tokens(x, by.count(5), ms(40)),
+        twins: &[Twin {
+            name: "usual",
+            about: "as many wait as long, which is four times the usual wait",
+            may: &[],
+            plant: |x| slow_first_tokens(x, 6, ms(300)),
+        }],
+    },
+    Entry {
+        rule: "ENGINE_STALL",
+        base: Base::Serving,
+        swept: "time without a call while a request is open (500 ms)",
+        may: &[],
+        plant: |x, by| stall(x, by.of(ms(500)), true, Off::Sleep),
+        twins: &[Twin {
+            name: "no-request",
+            about: "as long without a call, and no request is open",
+            may: &[],
+            plant: |x| stall(x, ms(600), false, Off::Sleep),
+        }],
+    },
+    Entry {
+        rule: "LAUNCH_RATE_COLLAPSE",
+        base: Base::Serving,
+        swept: "launches a second, at most this part of those before (40 %)",
+        may: &[],
+        plant: |x, by| slump(x, by.below(40), true, Off::Io),
+        twins: &[Twin {
+            name: "no-requests",
+            about: "launches fall as far, and no request is open any more",
+            may: &[],
+            plant: |x| slump(x, 33, false, Off::Io),
+        }],
+    },
+    Entry {
+        rule: "JIT_COMPILE_STALL",
+        base: Base::Serving,
+        swept: "share of a standstill in which a compiler runs (25 %)",
+        may: &["ENGINE_STALL"],
+        plant: |x, by| compiles(x, JOB, by.of(ms(500))),
+        twins: &[Twin {
+            name: "stranger",
+            about: "stands still as long, while somebody else's compiler runs",
+            may: &["ENGINE_STALL"],
+            plant: |x| compiles(x, 1, ms(600)),
+        }],
+    },
+    Entry {
+        rule: "DECODE_HOST_GAP",
+        base: Base::Serving,
+        swept: "host time between the graphs of a decode, of 10 s (2 s)",
+        may: &["SYNC_BOUND"],
+        plant: |x, by| decode(x, by.of(ms(4)), false, true),
+        twins: &[
+            Twin {
+                name: "queued",
+                about: "the next graph is queued before the host works",
+                may: &[],
+                plant: |x| decode(x, 4_800 * US, true, true),
+            },
+            Twin {
+                name: "no-request",
+                about: "the same gaps, and no request is open",
+                may: &["SYNC_BOUND"],
+                plant: |x| decode(x, 4_800 * US, false, false),
+            },
+        ],
+    },
+];
