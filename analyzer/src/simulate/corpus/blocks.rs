@@ -309,6 +309,7 @@ impl Scene<'_> {
             peer: -1,
             rank: 0,
             nranks: 8,
+            comm_id: 0,
         };
         self.stage.push(event.args(bytes, 0), Some(Detail::Nccl(call)));
         self.main.now += dur;

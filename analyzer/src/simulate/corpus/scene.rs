@@ -41,8 +41,17 @@ pub(crate) enum Base {
     Rank,
     /// A server under light load, in its steady state.
     Serving,
+    /// The same, without CUDA graphs.
+    Eager,
     /// No process and no event at all.
     Nothing,
+}
+
+impl Base {
+    /// Whether it is a server; else it trains.
+    fn serves(self) -> bool {
+        matches!(self, Self::Serving | Self::Eager)
+    }
 }
 
 /// The host as its snapshots show it.
@@ -100,7 +109,7 @@ pub(crate) struct Scene<'w> {
 impl<'w> Scene<'w> {
     /// The ordinary part that comes before what is planted.
     pub(crate) fn new(mut stage: Stage<'w>, base: Base) -> Result<Self, WriteError> {
-        let (name, parent) = if base == Base::Serving {
+        let (name, parent) = if base.serves() {
             ("VLLM::EngineCor", API)
         } else {
             ("python3", 1)
@@ -151,7 +160,7 @@ impl<'w> Scene<'w> {
     fn start(&mut self) -> Result<(), WriteError> {
         let born = self.main.now;
         let exec = self.stage.ops.exec;
-        if self.base == Base::Serving {
+        if self.base.serves() {
             let api = self.stage.thread(API, API, 1, "vllm", born - 50 * MS)?;
             self.event(Event::new(exec, API, API, born - 50 * MS, 0).comm("vllm"));
             self.others.push(api);
@@ -162,7 +171,7 @@ impl<'w> Scene<'w> {
         if self.base == Base::Rank {
             self.comm_init(700 * MS);
         }
-        for w in 0..if self.base == Base::Serving { 0 } else { 2 } {
+        for w in 0..if self.base.serves() { 0 } else { 2 } {
             let (pid, born) = (JOB + 101 + w, READY - 500 * MS + w * 20 * MS);
             let fork = Event::new(self.stage.ops.fork, JOB, JOB, born, 0).args(0, pid);
             self.event(fork.comm("python3"));
@@ -176,7 +185,7 @@ impl<'w> Scene<'w> {
 
     /// One turn of what the job does all day.
     pub(crate) fn ordinary(&mut self) {
-        if self.base == Base::Serving {
+        if self.base.serves() {
             self.light_request();
         } else {
             self.step(|_| ());
@@ -258,10 +267,14 @@ impl<'w> Scene<'w> {
         self.annotate_request(&r);
     }
 
-    /// A token from a graph: queued, waited for, and handed on.
+    /// A token, from a graph where there are graphs: queued, waited for, and handed on.
     pub(crate) fn token(&mut self) {
         let start = self.main.now;
-        self.graph_launch(60 * US);
+        if self.base == Base::Eager {
+            self.launches(LAUNCHES, 200 * US);
+        } else {
+            self.graph_launch(60 * US);
+        }
         self.copy("cudaMemcpyAsync", direction::D2H, 8 * 1024, 9 * US);
         let end = start + self.around(TOKEN, 3);
         let wait = end - self.main.now - self.rng.between(300 * US, 500 * US);

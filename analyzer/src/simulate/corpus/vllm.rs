@@ -115,6 +115,21 @@ fn decode(x: &mut Scene<'_>, host: i64, queued: bool, open: bool) {
     }
 }
 
+/// 120 tokens in a request, each of `launches` kernels and a synchronisation of `wait`.
+fn eager(x: &mut Scene<'_>, launches: i64, wait: i64) {
+    let from = x.main.now;
+    for _ in 0..120 {
+        for _ in 0..launches {
+            x.launch(7 * US);
+            x.pass(55 * US);
+        }
+        x.sync(wait);
+        x.tick();
+    }
+    x.open_request(128, Interval::new(from, x.main.now), ms(60));
+    x.over = true;
+}
+
 pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         rule: "HOL_BLOCKING",
@@ -209,5 +224,18 @@ pub(super) const ENTRIES: &[Entry] = &[
                 plant: |x| decode(x, 4_800 * US, false, false),
             },
         ],
+    },
+    Entry {
+        rule: "EAGER_DECODE",
+        base: Base::Eager,
+        swept: "launches of a token, without a graph (300)",
+        may: &[],
+        plant: |x, by| eager(x, by.of(300), 200 * US),
+        twins: &[Twin {
+            name: "gpu-bound",
+            about: "as many launches, and the host waits for the GPU longer than it works",
+            may: &[],
+            plant: |x| eager(x, 360, ms(30)),
+        }],
     },
 ];
