@@ -266,7 +266,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         may: &[],
         plant: |x, by| {
             steps(x, |x| {
-                (0..8).for_each(|_| x.upload("cudaMemcpy", by.of(ms(5)), 12_000_000_000))
+                (0..8).for_each(|_| x.upload("cudaMemcpy", by.of(ms(5)), 12_000_000_000));
             });
         },
         twins: &[
@@ -286,7 +286,7 @@ pub(super) const ENTRIES: &[Entry] = &[
                 may: &[],
                 plant: |x| {
                     steps(x, |x| {
-                        (0..8).for_each(|_| x.copy("cudaMemcpy", direction::D2H, 4096, ms(6)))
+                        (0..8).for_each(|_| x.copy("cudaMemcpy", direction::D2H, 4096, ms(6)));
                     });
                 },
             },
@@ -299,7 +299,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         may: &[],
         plant: |x, by| {
             steps(x, |x| {
-                (0..3).for_each(|_| x.copy("cudaMemcpyAsync", direction::H2D, 8 << 20, by.below(8_389 * US)))
+                (0..3).for_each(|_| x.copy("cudaMemcpyAsync", direction::H2D, 8 << 20, by.below(8_389 * US)));
             });
         },
         twins: &[
@@ -309,7 +309,7 @@ pub(super) const ENTRIES: &[Entry] = &[
                 may: &[],
                 plant: |x| {
                     steps(x, |x| {
-                        (0..3).for_each(|_| x.copy("cudaMemcpyAsync", direction::H2D, 8 << 20, 30 * US))
+                        (0..3).for_each(|_| x.copy("cudaMemcpyAsync", direction::H2D, 8 << 20, 30 * US));
                     });
                 },
             },
@@ -319,7 +319,7 @@ pub(super) const ENTRIES: &[Entry] = &[
                 may: &[],
                 plant: |x| {
                     steps(x, |x| {
-                        (0..3).for_each(|_| x.copy("cudaMemcpyAsync", direction::D2H, 8 << 20, ms(7)))
+                        (0..3).for_each(|_| x.copy("cudaMemcpyAsync", direction::D2H, 8 << 20, ms(7)));
                     });
                 },
             },

@@ -129,7 +129,7 @@ pub fn cases() -> Vec<Case> {
         nccl::ENTRIES,
         host::ENTRIES,
     ];
-    let of_rules = packs.into_iter().flatten().flat_map(|e| e.cases());
+    let of_rules = packs.into_iter().flatten().flat_map(Entry::cases);
     of_rules.chain(controls::CONTROLS.iter().map(Control::case)).collect()
 }
 
