@@ -104,7 +104,8 @@ fn right_rules_stay_the_same_rules_with_their_comments_and_fit() {
 fn cannot_be_broken(line: &str) -> bool {
     let line = line.trim().trim_start_matches("message \"");
     let outside: String = line.split('{').map(|part| part.rsplit('}').next().unwrap()).collect();
-    line.starts_with('#')
+    line.contains("message = \"")
+        || line.starts_with('#')
         || line.starts_with("=~ /")
         || line.starts_with("refs [\"") && line.matches('"').count() == 2
         || line.contains('{') && !outside.trim_end_matches(" \\").contains(' ')
