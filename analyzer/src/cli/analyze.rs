@@ -13,12 +13,12 @@ use super::console::{Console, Kind};
 use super::engine::{self, Look, ReadRequest, Rules, TraceProblem};
 use super::failure::Failure;
 use super::time::Instant;
-use super::{Outcome, sources};
+use super::{Outcome, memory, sources};
 use crate::diagnosis::{Analysis, Severity, Status};
 use crate::lang::hir::Program;
 use crate::report::{Problem, ProblemKind, Report, github, html, json, junit, markdown, ndjson, sarif, table};
-use crate::trace::Trace;
 use crate::trace::catalogue::{Op, Source};
+use crate::trace::{Needs, Trace};
 use crate::unit::Interval;
 use crate::view::{Drawing, ProcessProfile};
 
@@ -76,6 +76,8 @@ pub(super) struct Request<'a> {
     pub(super) from: Option<Instant>,
     pub(super) to: Option<Instant>,
     pub(super) threads: usize,
+    /// Bytes of memory to use at most.
+    pub(super) memory: Option<u64>,
     pub(super) progress: bool,
 }
 
@@ -195,19 +197,30 @@ pub(super) fn judge_with(
         return Err(Failure::NoRules);
     }
     let read = ReadRequest {
-        program: &rules.program,
         also: extras.ops(),
-        from: request.from,
-        to: request.to,
-        threads: request.threads,
-        progress: None,
+        ..ReadRequest::of(&rules.program, request)
     };
-    let (trace, unreadable) = read_traces(request.traces, &read, request.progress, console)?;
-    problems.extend(unreadable.into_iter().map(|p| Problem {
+    let needs = read.needs();
+    let left_out = |p: TraceProblem| Problem {
         kind: ProblemKind::Trace,
         path: p.path,
         message: format!("{}; the report is without it", p.message),
-    }));
+    };
+    if let Some(budget) = request.memory {
+        let divisible = !extras.profiles && extras.drawn.is_none();
+        if let Some(found) = memory::judge(&rules.program, request, &needs, divisible, budget, console)? {
+            problems.extend(found.unreadable.into_iter().map(left_out));
+            return Ok(Judged {
+                analysis: found.analysis,
+                drawing: Drawing::default(),
+                window: found.window,
+                profiles: Vec::new(),
+                problems,
+            });
+        }
+    }
+    let (trace, unreadable) = read_traces(request.traces, &read, &needs, request.progress, console)?;
+    problems.extend(unreadable.into_iter().map(left_out));
     let (analysis, drawing) = match extras.drawn {
         Some(top) => engine::analyze_and_draw(&rules.program, &trace, request.pid, request.threads, top),
         None => (
@@ -229,9 +242,10 @@ pub(super) fn judge_with(
 }
 
 /// Reads traces, says which could not be read, and fails where that is all of them.
-fn read_traces(
+pub(super) fn read_traces(
     paths: &[PathBuf],
     read: &ReadRequest<'_>,
+    needs: &Needs,
     watched: bool,
     console: &mut Console,
 ) -> Result<(Trace, Vec<TraceProblem>), Failure> {
@@ -242,7 +256,7 @@ fn read_traces(
         also: read.also.clone(),
         ..*read
     };
-    let (trace, unreadable) = engine::read(paths, &read);
+    let (trace, unreadable) = engine::read(paths, &read, needs);
     progress.finish();
     for p in &unreadable {
         console.say(Kind::Error, &format!("{}: {}", p.path, p.message));
@@ -270,7 +284,7 @@ pub(super) fn read(program: &Program, paths: &[PathBuf], console: &mut Console) 
         progress: None,
     };
     let watched = console.watched();
-    let (trace, unreadable) = read_traces(paths, &request, watched, console)?;
+    let (trace, unreadable) = read_traces(paths, &request, &request.needs(), watched, console)?;
     Ok(Read {
         trace,
         whole: unreadable.is_empty(),

@@ -4,16 +4,19 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::analyze::Request;
 use super::failure::Failure;
 use super::time::Instant;
 use crate::diagnosis::Analysis;
 use crate::eval;
+pub(super) use crate::eval::Judged;
 use crate::eval::harness::Only;
 use crate::export;
 use crate::lang;
 use crate::lang::diagnostic::Diagnostic;
 use crate::lang::hir::{Program, Rule};
 use crate::plan;
+use crate::plan::budget::Group;
 use crate::report;
 pub(super) use crate::report::Report;
 use crate::simulate;
@@ -21,7 +24,7 @@ use crate::source::SourceFile;
 use crate::trace::catalogue::Op;
 use crate::trace::query::{QueryError, Session};
 use crate::trace::writer::Merged;
-use crate::trace::{self, Edge, ReadOptions, Trace, TraceError, WindowSpec};
+use crate::trace::{self, Count, Edge, Needs, ReadOptions, Trace, TraceError, WindowSpec};
 use crate::unit::Interval;
 use crate::view::{Drawing, ProcessProfile};
 
@@ -116,6 +119,27 @@ pub(super) struct ReadRequest<'a> {
     pub(super) progress: Option<&'a (dyn Fn(u64, u64) + Sync)>,
 }
 
+impl<'a> ReadRequest<'a> {
+    /// What a command asks for, for the rules of a program.
+    pub(super) fn of(program: &'a Program, request: &Request<'_>) -> Self {
+        Self {
+            program,
+            also: Vec::new(),
+            from: request.from,
+            to: request.to,
+            threads: request.threads,
+            progress: None,
+        }
+    }
+
+    /// What has to be read of the traces.
+    pub(super) fn needs(&self) -> Needs {
+        let mut needs = plan::needs(self.program);
+        self.also.iter().for_each(|o| needs.add(*o));
+        needs
+    }
+}
+
 /// A file that could not be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct TraceProblem {
@@ -128,11 +152,9 @@ pub(super) struct TraceProblem {
 }
 
 /// Reads traces; those that cannot be read do not stop the others.
-pub(super) fn read(paths: &[PathBuf], request: &ReadRequest<'_>) -> (Option<Trace>, Vec<TraceProblem>) {
-    let mut needs = plan::needs(request.program);
-    request.also.iter().for_each(|o| needs.add(*o));
+pub(super) fn read(paths: &[PathBuf], request: &ReadRequest<'_>, needs: &Needs) -> (Option<Trace>, Vec<TraceProblem>) {
     let options = ReadOptions {
-        needs,
+        needs: needs.clone(),
         window: window_spec(request.from, request.to),
         threads: request.threads,
         progress: request.progress,
@@ -195,6 +217,25 @@ pub(super) fn analyze_and_draw(
 ) -> (Analysis, Drawing) {
     let options = eval::Options { pid };
     on_threads(threads, || eval::analyze_and_draw(program, trace, options, top))
+}
+
+/// How many rows of each operation the traces hold.
+pub(super) fn count(paths: &[PathBuf], threads: usize) -> Count {
+    trace::count(paths, threads)
+}
+
+/// Judges some rules of a program.
+pub(super) fn judge_part(judged: &mut Judged, group: &Group, trace: &Trace, request: &Request<'_>) {
+    let options = eval::Options { pid: request.pid };
+    on_threads(request.threads, || {
+        judged.add(&group.program, &group.rules, trace, options)
+    });
+}
+
+/// Puts together what all rules of a program came to.
+pub(super) fn conclude(judged: Judged, program: &Program, trace: &Trace, request: &Request<'_>) -> Analysis {
+    let options = eval::Options { pid: request.pid };
+    on_threads(request.threads, || judged.conclude(program, trace, options))
 }
 
 /// What every process did.

@@ -8,6 +8,7 @@ use crate::simulate::SimulateError;
 use crate::trace::query::QueryError;
 use crate::trace::slice::SliceError;
 use crate::trace::writer::{MergeError, WriteError};
+use crate::unit::{Dim, Num, Style, show, show_count};
 
 /// Why a command could not run. All of these exit with 2.
 #[derive(Debug, thiserror::Error)]
@@ -81,6 +82,24 @@ pub(super) enum Failure {
     /// No trace could be read.
     #[error("no trace could be read")]
     NoTrace,
+    /// `--memory` is too little.
+    #[error("{}", too_large(.what, *.bytes, *.budget, .most.as_ref()))]
+    TooLarge {
+        /// What takes it.
+        what: String,
+        /// Bytes that it takes.
+        bytes: u64,
+        /// Bytes that are allowed.
+        budget: u64,
+        /// The operation that takes most, and its rows.
+        most: Option<(String, u64)>,
+    },
+    /// Two passes over a file did not find the same.
+    #[error("{} was written to while it was read", .path.display())]
+    Changing {
+        /// The file.
+        path: PathBuf,
+    },
     /// `--pid` names nobody.
     #[error("no process {pid} did anything in this trace")]
     NoSuchProcess {
@@ -174,6 +193,18 @@ pub(super) enum Failure {
     Simulate(#[from] SimulateError),
 }
 
+fn too_large(what: &str, bytes: u64, budget: u64, most: Option<&(String, u64)>) -> String {
+    let size = |n: u64| show(Num::int(n.into()), Dim::BYTES, Style::Auto);
+    let most = most.map_or_else(String::new, |(op, rows)| {
+        format!(", most of it for {} rows of {op}", show_count(*rows))
+    });
+    format!(
+        "{what} takes about {} of memory{most}; --memory allows {}",
+        size(bytes),
+        size(budget)
+    )
+}
+
 impl Failure {
     /// The way out, where there is one.
     pub(super) fn help(&self) -> Option<String> {
@@ -182,6 +213,11 @@ impl Failure {
             Self::NoSuchRules { packs, .. } => Some(format!("built-in packs: {}", packs.join(", "))),
             Self::NoSuchRule { near, .. } if near.is_empty() => Some("`ingero rules list` names them all".to_owned()),
             Self::NoSuchRule { near, .. } => Some(format!("did you mean {}?", near.join(" or "))),
+            Self::TooLarge { .. } => Some(
+                "allow more with --memory, judge other rules with --rules, or cut a part with `ingero slice` and judge that"
+                    .to_owned(),
+            ),
+            Self::Changing { .. } => Some("run it again once nobody writes, or without --memory".to_owned()),
             Self::NoSuchProcess { .. } => Some("`ingero explain --per-process` without --pid lists them".to_owned()),
             Self::NoCase { .. } => Some("`ingero simulate corpus --list` lists all cases".to_owned()),
             Self::RuleWithoutCorpus => Some("as in `ingero simulate corpus --rule SYNC_BOUND -o corpus/`".to_owned()),

@@ -6,6 +6,7 @@ use clap::{Args, ValueHint};
 
 use super::analyze::Request;
 use super::console::Console;
+use super::memory::Size;
 use super::time::TimeArgs;
 
 /// Which traces, and which part of them.
@@ -22,6 +23,10 @@ pub(super) struct InputArgs {
     /// Threads to use; 0 is one for each core. The report is the same for any number
     #[arg(long, value_name = "N", default_value_t = 0)]
     threads: usize,
+    /// Use about this much memory at most (2GiB); where the rules need more, the traces are read several
+    /// times. The report is the same
+    #[arg(long, value_name = "SIZE")]
+    memory: Option<Size>,
     /// No progress
     #[arg(long, short)]
     quiet: bool,
@@ -36,6 +41,7 @@ impl InputArgs {
             from: self.time.from(),
             to: self.time.to(),
             threads: self.threads,
+            memory: self.memory.map(|m| m.0),
             progress: console.watched() && !self.quiet,
         }
     }

@@ -20,6 +20,7 @@ mod golden;
 mod input;
 mod lsp;
 mod mcp;
+mod memory;
 mod merge;
 mod query;
 mod record;

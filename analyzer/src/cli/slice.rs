@@ -96,11 +96,7 @@ fn around(args: &SliceArgs, rule: &str, console: &mut Console) -> Result<WindowS
     let rules = analyze::compile(&args.rules, console)?;
     let request = Request {
         traces: std::slice::from_ref(&args.trace),
-        pid: None,
-        from: None,
-        to: None,
-        threads: 0,
-        progress: false,
+        ..Request::default()
     };
     let judged = analyze::judge(&rules, &request, console)?;
     let diagnoses = &judged.analysis.diagnoses;

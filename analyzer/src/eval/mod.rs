@@ -28,6 +28,7 @@ pub mod sweep;
 mod value;
 pub mod why;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use rayon::prelude::*;
@@ -122,6 +123,26 @@ pub fn analyze_and_draw(program: &Program, trace: &Trace, options: Options, top:
     (analysis, drawing)
 }
 
+/// What rules of a program came to, before it is put together with what the others came to.
+#[derive(Default)]
+pub struct Judged(BTreeMap<usize, outcome::Outcome>);
+
+impl Judged {
+    /// Judges the rules of a part of the program, which stand at these positions in the whole.
+    pub fn add(&mut self, part: &Program, positions: &[usize], trace: &Trace, options: Options) {
+        let prepared = Prepared::new(trace, &selectors(part));
+        let outcomes = Engine::new(part, trace, &prepared, options.pid).outcomes();
+        self.0.extend(positions.iter().copied().zip(outcomes));
+    }
+
+    /// The whole: as [`analyze`] with all rules of the program at once. `trace` need only hold what facts
+    /// about the files and stored verdicts take.
+    pub fn conclude(self, program: &Program, trace: &Trace, options: Options) -> Analysis {
+        let prepared = Prepared::new(trace, &[]);
+        Engine::new(program, trace, &prepared, options.pid).conclude(self.0.into_values().collect())
+    }
+}
+
 impl<'t> Engine<'t> {
     fn new(program: &'t Program, trace: &'t Trace, prepared: &'t Prepared, pid: Option<i64>) -> Self {
         Self {
@@ -142,11 +163,21 @@ impl<'t> Engine<'t> {
     }
 
     fn judge_all(&mut self) -> Analysis {
+        let judged = self.outcomes();
+        self.conclude(judged)
+    }
+
+    fn outcomes(&mut self) -> Vec<outcome::Outcome> {
         let program = self.program;
         // Metrics that only severities and messages name are computed for the keys that fire.
         self.compute(&condition_metrics(program));
         let engine = &*self;
-        let judged: Vec<outcome::Outcome> = program.rules.par_iter().map(|r| engine.outcome(r)).collect();
+        program.rules.par_iter().map(|r| engine.outcome(r)).collect()
+    }
+
+    /// `judged` are the outcomes of all rules of the program, in their order.
+    fn conclude(&self, judged: Vec<outcome::Outcome>) -> Analysis {
+        let (engine, program) = (self, self.program);
         let mut analysis = Analysis {
             traces: outcome::summaries(engine),
             recordings: outcome::recordings(engine.trace),

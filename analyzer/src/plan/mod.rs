@@ -2,6 +2,9 @@
 //!
 //! Knows rules and the catalogue, never a trace.
 
+pub mod budget;
+mod part;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::lang::hir::{Base, Cond, MetricKind, Program, Rule, Selector, Stat};
@@ -9,17 +12,35 @@ use crate::lang::walk;
 use crate::trace::Needs;
 use crate::trace::catalogue::{Anchor, Field, Key, Op, Source, State};
 
+pub use part::part;
+
 /// What the rules of a program need of a file.
 ///
 /// Runtime and driver calls and off-CPU time are always read: verdicts stored in a file are compared
 /// with them, whatever the rules speak of.
 pub fn needs(program: &Program) -> Needs {
+    let mut needs = asked(program);
+    needs.merge(&stored());
+    needs
+}
+
+/// What verdicts stored in a file are compared with.
+pub fn stored() -> Needs {
     let mut needs = Needs::nothing();
     for op in Op::all() {
         if matches!(op.def().source, Source::Cuda | Source::Driver) || op.is("off_cpu") {
             needs.add(op);
         }
     }
+    needs
+}
+
+/// What the rules themselves need, and the runtime calls: driver calls inside of them count once.
+pub fn asked(program: &Program) -> Needs {
+    let mut needs = Needs::nothing();
+    Op::all()
+        .filter(|o| o.def().source == Source::Cuda)
+        .for_each(|o| needs.add(o));
     for m in &program.metrics {
         match &m.kind {
             MetricKind::Stat { sel, stat, .. } | MetricKind::Trend { sel, stat, .. } => {
@@ -64,10 +85,16 @@ fn cond(c: &Cond, needs: &mut Needs) {
 }
 
 fn selector(sel: &Selector, needs: &mut Needs) {
+    let off_cpu = |needs: &mut Needs| Op::all().filter(|o| o.is("off_cpu")).for_each(|o| needs.add(o));
     match &sel.base {
-        Base::Ops(ops) => ops.iter().for_each(|o| needs.add(*o)),
-        // Off-CPU time is read anyway.
-        Base::State(_) => {}
+        Base::Ops(ops) => {
+            ops.iter().for_each(|o| needs.add(*o));
+            // What a child did is told by when it was off its CPU.
+            if ops.iter().any(|o| o.def().name == "child_working") {
+                off_cpu(needs);
+            }
+        }
+        Base::State(_) => off_cpu(needs),
         Base::Gap(inner) | Base::DrainedGap(inner) | Base::Slump(inner) => selector(inner, needs),
         Base::BusySeconds => Op::family(Source::Gpu, "launch").into_iter().for_each(|o| needs.add(o)),
     }
@@ -87,6 +114,13 @@ fn field(f: Field, needs: &mut Needs) {
         Field::Cgroup => needs.cgroup = true,
         Field::Frontend => Op::by_name(Source::Net, "net_send")
             .into_iter()
+            .for_each(|o| needs.add(o)),
+        Field::InRequest => Op::by_name(Source::Request, "open")
+            .into_iter()
+            .for_each(|o| needs.add(o)),
+        // Launches between syncs of either kind are counted.
+        Field::SinceSync => Op::all()
+            .filter(|o| o.is("launch") || o.is("sync"))
             .for_each(|o| needs.add(o)),
         _ => {}
     }

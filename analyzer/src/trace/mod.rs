@@ -17,7 +17,7 @@ pub use model::{Lane, Node, NodeIdx, ProcIdx, Process, Rows, Stored, Thread, Thr
 
 pub use reader::query;
 pub use reader::truth;
-pub use reader::{Edge, Needs, Progress, ReadOptions, WindowSpec, read, read_connection};
+pub use reader::{Count, Edge, Needs, Progress, ReadOptions, WindowSpec, count, read, read_connection};
 
 /// Tables and columns of a trace file, as our writers make them.
 pub const SCHEMA_SQL: &str = include_str!("schema.sql");

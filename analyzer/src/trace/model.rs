@@ -37,6 +37,9 @@ pub struct Trace {
     pub chains: Vec<StoredChain>,
     /// What is true, where the file says so.
     pub truth: Vec<Truth>,
+    /// Rows that were only counted, as they were not needed, and that several lives of a process id share: pid,
+    /// tid and operation as stored. All of them count for the first of these lives.
+    pub torn: Vec<(i64, i64, Op)>,
 }
 
 /// What is known of one file.

@@ -19,6 +19,7 @@ use ingero::diagnosis::{Analysis, Measured};
 use ingero::eval::{Options, analyze};
 use ingero::lang;
 use ingero::lang::hir::Program;
+use ingero::plan;
 use ingero::source::SourceFile;
 use ingero::trace::Trace;
 use ingero::trace::catalogue::Source;
@@ -146,6 +147,28 @@ proptest! {
                 prop_assert!(found, "{text} {relation} {want:?} is not in {said:?}\n{}", show(&scene));
             }
         }
+    }
+
+    #[test]
+    fn what_a_rule_does_not_ask_for_changes_nothing(scene in scene::scene(), rule in rules::rule(true)) {
+        prop_assume!(!scene.events.is_empty());
+        let program = program(&rule);
+        let whole = scene::trace(&scene, Storage::Whole, None);
+        let mut needs = plan::asked(&program);
+        let part = loop {
+            let part = scene::trace_with(&scene, Storage::Whole, None, &needs);
+            let before = needs.lanes.len();
+            needs.lanes.extend(&part.torn);
+            if needs.lanes.len() == before {
+                break part;
+            }
+        };
+        let said = |trace: &Trace| {
+            let a = analyze(&program, trace, Options::default());
+            format!("{:#?}\n{:#?}\n{:#?}", a.rules, a.diagnoses, a.near_misses)
+        };
+        let (all, some) = (said(&whole), said(&part));
+        prop_assert!(all == some, "{}\n{}\n{all}\nnot\n{some}", rule.text(), show(&scene));
     }
 
     #[test]

@@ -360,6 +360,11 @@ type File<'e> = (i64, Vec<(&'e Ev, bool)>, (i64, i64));
 
 /// Writes and reads the scene.
 pub(crate) fn trace(scene: &Scene, how: Storage, lossy: Option<Lossy>) -> Trace {
+    trace_with(scene, how, lossy, &Needs::everything())
+}
+
+/// The same, of which only a part is read.
+pub(crate) fn trace_with(scene: &Scene, how: Storage, lossy: Option<Lossy>, needs: &Needs) -> Trace {
     let rows = stored(scene, how);
     let last = scene.events.iter().map(Ev::end).max().unwrap_or(EPOCH);
     let part = |wanted: &dyn Fn(&Ev) -> bool| -> Vec<(&Ev, bool)> {
@@ -379,7 +384,7 @@ pub(crate) fn trace(scene: &Scene, how: Storage, lossy: Option<Lossy>) -> Trace 
         None => files.extend((0..scene.nodes()).map(|n| (n, part(&|e| node_of(e.pid) == n), (begin, last + SEC)))),
     }
     let options = ReadOptions {
-        needs: Needs::everything(),
+        needs: needs.clone(),
         threads: 1,
         ..ReadOptions::default()
     };

@@ -9,6 +9,8 @@ use crate::trace::model::flag;
 pub(crate) struct Calls<'a> {
     pub(crate) tid: i64,
     pub(crate) op: Op,
+    /// Start of the first one, also where rows are only counted.
+    pub(crate) first: i64,
     pub(crate) start: &'a [i64],
     pub(crate) dur: &'a [i64],
     pub(crate) row: &'a [u32],

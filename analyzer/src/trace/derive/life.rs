@@ -42,7 +42,7 @@ pub(crate) fn gpu_life(lanes: &[Calls<'_>], flags: &[Vec<u8>]) -> GpuLife {
             .filter_map(|l| l.start.first())
             .min()
     };
-    let first = lanes.iter().filter_map(|l| l.start.first()).min().copied().unwrap_or(0);
+    let first = lanes.iter().map(|l| l.first).min().unwrap_or(0);
     out.memory_before = first_of("launch").is_some_and(|launch| first_of("malloc").is_none_or(|m| launch < m));
     for (lane, flags) in lanes.iter().zip(flags) {
         let span = |i: usize| Interval::new(lane.start[i], lane.start[i].saturating_add(lane.dur[i]));

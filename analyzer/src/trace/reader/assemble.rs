@@ -411,6 +411,7 @@ impl<'a> Builder<'a> {
                 .collect(),
             wanted,
         });
+        out.torn.extend(torn(&lanes, &identity));
         let pieces = assign(lanes, &identity);
         let first_process = to_u32(out.processes.len());
         let first_thread = out.threads.len();
@@ -757,6 +758,7 @@ impl<'a> Builder<'a> {
                 .map(|p| Calls {
                     tid: p.tid,
                     op: p.lane.key.op,
+                    first: p.lane.first,
                     start: &p.lane.start,
                     dur: &p.lane.dur,
                     row: &p.lane.row,
@@ -1096,6 +1098,17 @@ fn complete_windows(sessions: &[Session], observed: Option<Interval>, kept_from:
         }
     }
     out
+}
+
+/// Lanes that were only summed up although several lives share them.
+fn torn(lanes: &[RawLane], identity: &Identity) -> Vec<(i64, i64, Op)> {
+    let within = |l: &RawLane, from: i64| l.first < from && from <= l.last;
+    lanes
+        .iter()
+        .filter(|l| l.rows > 0 && l.len() == 0)
+        .filter(|l| identity.owners(l).0.iter().any(|o| within(l, o.0)))
+        .map(|l| (l.key.pid, l.key.tid, l.key.op))
+        .collect()
 }
 
 /// Gives each lane to the life and thread that it is about, cut where one life ends.

@@ -1,6 +1,7 @@
 //! Rows of `events` as they come off the file: one set of columns for each (node, pid, tid, op) as
 //! stored, before anybody knows which process a thread belongs to.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
@@ -157,6 +158,8 @@ pub(crate) struct RawLane {
     pub(crate) key: RawKey,
     /// File that the rows come from.
     pub(crate) file: u32,
+    /// Whether every row is kept, or only a summary of them.
+    pub(crate) keep: bool,
     pub(crate) start: Vec<i64>,
     pub(crate) dur: Vec<i64>,
     /// rowid minus the smallest of the file.
@@ -192,6 +195,7 @@ impl RawLane {
         Self {
             key,
             file,
+            keep: true,
             start: Vec::new(),
             dur: Vec::new(),
             row: Vec::new(),
@@ -347,6 +351,7 @@ impl RawLane {
             }
         }
         let mut rest = Self::new(self.key, self.file);
+        rest.keep = self.keep;
         rest.start = cut(&mut self.start, at);
         rest.dur = cut(&mut self.dur, at);
         rest.row = cut(&mut self.row, at);
@@ -412,6 +417,8 @@ const NO_OP: u16 = u16::MAX;
 pub(crate) struct Shapes {
     by_ids: Vec<u16>,
     by_op: Vec<Shape>,
+    /// Lanes that are kept whatever their operation.
+    lanes: BTreeSet<(i64, i64, Op)>,
     /// Whether any rows are kept with columns that are rarely wanted.
     extras: bool,
 }
@@ -434,6 +441,7 @@ impl Shapes {
             by_ids,
             extras: needs.ret || needs.gpu || needs.rank || needs.cgroup,
             by_op: Op::all().map(|op| Shape::of(op, needs)).collect(),
+            lanes: needs.lanes.clone(),
         }
     }
 
@@ -539,7 +547,10 @@ impl RowSink {
             return at;
         }
         let at = *self.index.entry(key).or_insert_with(|| {
-            self.lanes.push(RawLane::new(key, self.file));
+            let mut lane = RawLane::new(key, self.file);
+            let shape = &self.shapes.by_op[usize::from(key.op.0)];
+            lane.keep = shape.keep || self.shapes.lanes.contains(&(key.pid, key.tid, key.op));
+            self.lanes.push(lane);
             self.pending.push(0);
             to_u32(self.lanes.len() - 1)
         });
@@ -664,7 +675,7 @@ impl RawLane {
             self.sample = last.offset;
         }
         let (mut first, mut last) = (self.first, self.last);
-        if !shape.keep {
+        if !self.keep {
             self.tally(rows().map(|r| {
                 let (start, dur) = interval(r);
                 first = first.min(start);

@@ -5,9 +5,11 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
+use super::Count;
 use super::columns::{RawLane, Tally};
+use super::open::Opened;
 use super::options::{Needs, ReadOptions};
-use super::scan::{self, Access, Details, First, RowSource as _, Scanned, SqliteRows};
+use super::scan::{self, Access, Details, First, Nodes, RowSource as _, Scanned, SqliteRows};
 use super::schema::Schema;
 use super::tables::Tables;
 use crate::trace::catalogue::{Op, Source};
@@ -59,6 +61,26 @@ impl RawFile {
         let one =
             |(i, schema): (usize, &Schema)| Self::read_one(access, conn, path, schema, index + i, threads, options);
         parts.iter().enumerate().map(one).collect()
+    }
+
+    /// Adds the rows of a file.
+    pub(crate) fn count(opened: &Opened, threads: usize, all: &mut Count) -> Result<(), TraceError> {
+        let conn = opened.connect()?;
+        let sql = |e| TraceError::from_sql(&opened.path, &e);
+        conn.execute_batch("BEGIN").map_err(sql)?;
+        let (access, needs) = (Access::File(opened), Needs::nothing());
+        for schema in Schema::probe(&conn, &opened.path)?.parts(&conn, &opened.path)? {
+            let nodes = Nodes::One(String::new());
+            let found = scan::events(access, &conn, &schema, &needs, &nodes, 0, threads, None)?;
+            for lane in found.lanes {
+                *all.rows.entry(lane.key.op).or_default() += lane.rows;
+            }
+            if schema.table("causal_chains") {
+                let any = "SELECT EXISTS (SELECT 1 FROM main.causal_chains)";
+                all.chains |= conn.query_row(any, [], |r| r.get::<_, bool>(0)).map_err(sql)?;
+            }
+        }
+        Ok(())
     }
 
     fn read_one(

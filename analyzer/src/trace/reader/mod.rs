@@ -17,12 +17,14 @@ pub(crate) mod schema;
 pub(crate) mod tables;
 pub mod truth;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
 pub use options::{Edge, Needs, Progress, ReadOptions, WindowSpec};
 
+use super::catalogue::Op;
 use super::error::TraceError;
 use super::model::Trace;
 use file::RawFile;
@@ -79,6 +81,30 @@ fn read_file(path: &Path, index: usize, options: &ReadOptions<'_>, pages: bool) 
     Err(TraceError::Changing {
         path: path.to_path_buf(),
     })
+}
+
+/// How many rows of each operation there are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Count {
+    /// Operations that the catalogue knows.
+    pub rows: BTreeMap<Op, u64>,
+    /// Whether another tool stored verdicts.
+    pub chains: bool,
+}
+
+/// Counts rows without keeping any; a folder stands for the `*.db` in it. What cannot be read counts as
+/// empty: [`read`] says what is wrong with it.
+pub fn count(paths: &[PathBuf], threads: usize) -> Count {
+    let options = ReadOptions {
+        needs: Needs::nothing(),
+        threads,
+        ..ReadOptions::default()
+    };
+    let mut all = Count::default();
+    for path in open::expand(paths).0 {
+        let _ = open::Opened::new(&path).and_then(|o| RawFile::count(&o, options.worker_count(), &mut all));
+    }
+    all
 }
 
 /// Reads the trace behind a connection, on this thread; for traces in memory.

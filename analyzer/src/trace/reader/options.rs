@@ -1,5 +1,7 @@
 //! What a caller wants to have read.
 
+use std::collections::BTreeSet;
+
 use crate::trace::catalogue::{AWAKE, OPS, Op, Source};
 
 const WORDS: usize = OPS.len().div_ceil(64);
@@ -20,6 +22,9 @@ pub struct Needs {
     pub rank: bool,
     /// cgroup ids.
     pub cgroup: bool,
+    /// Rows to keep of operations that are not needed, by pid, tid and operation as stored: see
+    /// [`Trace::torn`](crate::trace::Trace::torn).
+    pub lanes: BTreeSet<(i64, i64, Op)>,
 }
 
 impl Needs {
@@ -33,6 +38,7 @@ impl Needs {
             gpu: false,
             rank: false,
             cgroup: false,
+            lanes: BTreeSet::new(),
         }
     }
 
@@ -45,6 +51,7 @@ impl Needs {
             gpu: true,
             rank: true,
             cgroup: true,
+            lanes: BTreeSet::new(),
         }
     }
 
@@ -58,10 +65,23 @@ impl Needs {
         self.ops[usize::from(op.0) / 64] >> (op.0 % 64) & 1 == 1
     }
 
+    /// Adds all that others need.
+    pub fn merge(&mut self, others: &Self) {
+        for (mine, theirs) in self.ops.iter_mut().zip(others.ops) {
+            *mine |= theirs;
+        }
+        self.ret |= others.ret;
+        self.stream |= others.stream;
+        self.gpu |= others.gpu;
+        self.rank |= others.rank;
+        self.cgroup |= others.cgroup;
+        self.lanes.extend(&others.lanes);
+    }
+
     /// What has to be in memory to derive what is needed: a nested driver call is found by its
     /// runtime call, a run-queue wait by its wake-up, a life by exec and exit, the steady state by
     /// launches and captures.
-    pub(crate) fn closure(&self) -> Self {
+    pub fn closure(&self) -> Self {
         let mut all = self.clone();
         let driver_or_graph =
             Op::all().any(|o| self.has(o) && matches!(o.def().source, Source::Driver | Source::Graph));
