@@ -228,7 +228,7 @@ pub(super) fn count(paths: &[PathBuf], threads: usize) -> Count {
 pub(super) fn judge_part(judged: &mut Judged, group: &Group, trace: &Trace, request: &Request<'_>) {
     let options = eval::Options { pid: request.pid };
     on_threads(request.threads, || {
-        judged.add(&group.program, &group.rules, trace, options)
+        judged.add(&group.program, &group.rules, trace, options);
     });
 }
 

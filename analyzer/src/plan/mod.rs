@@ -88,7 +88,9 @@ fn selector(sel: &Selector, needs: &mut Needs) {
     let off_cpu = |needs: &mut Needs| Op::all().filter(|o| o.is("off_cpu")).for_each(|o| needs.add(o));
     match &sel.base {
         Base::Ops(ops) => {
-            ops.iter().for_each(|o| needs.add(*o));
+            for o in ops {
+                needs.add(*o);
+            }
             // What a child did is told by when it was off its CPU.
             if ops.iter().any(|o| o.def().name == "child_working") {
                 off_cpu(needs);

@@ -14,7 +14,9 @@ pub fn part(program: &Program, rules: &[usize]) -> Program {
         metrics: vec![false; program.metrics.len()],
         segments: vec![false; program.segments.len()],
     };
-    rules.iter().for_each(|r| reach.rule(r));
+    for r in &rules {
+        reach.rule(r);
+    }
     let mut out = Program {
         files: program.files.clone(),
         metrics: program.metrics.clone(),
@@ -39,8 +41,12 @@ struct Reach<'a> {
 
 impl Reach<'_> {
     fn rule(&mut self, rule: &Rule) {
-        rule.conditions().for_each(|c| self.cond(c));
-        rule.impact.iter().for_each(|v| self.value(v));
+        for c in rule.conditions() {
+            self.cond(c);
+        }
+        if let Some(v) = &rule.impact {
+            self.value(v);
+        }
         for (text, _) in rule.messages.iter().chain(&rule.fixes) {
             for part in &text.parts {
                 if let Part::Value(v, ..) = part {
@@ -53,13 +59,17 @@ impl Reach<'_> {
     fn cond(&mut self, c: &Cond) {
         let mut ids = Vec::new();
         walk::cond_metrics(c, &mut ids);
-        ids.into_iter().for_each(|id| self.metric(id));
+        for id in ids {
+            self.metric(id);
+        }
     }
 
     fn value(&mut self, v: &Value) {
         let mut ids = Vec::new();
         walk::metrics_of_value(v, &mut ids);
-        ids.into_iter().for_each(|id| self.metric(id));
+        for id in ids {
+            self.metric(id);
+        }
     }
 
     fn metric(&mut self, MetricId(id): MetricId) {
@@ -70,7 +80,9 @@ impl Reach<'_> {
             return;
         }
         let kind = &self.program.metrics[id as usize].kind;
-        walk::selectors_of(kind).into_iter().for_each(|s| self.selector(s));
+        for s in walk::selectors_of(kind) {
+            self.selector(s);
+        }
         match kind {
             MetricKind::Peer { of, .. } => self.metric(*of),
             MetricKind::Stat { segment, .. }
@@ -88,8 +100,12 @@ impl Reach<'_> {
     fn selector(&mut self, sel: &Selector) {
         let mut ids = Vec::new();
         let filters: &[Filter] = &sel.filters;
-        filters.iter().for_each(|f| walk::metrics_of_filter(f, &mut ids));
-        ids.into_iter().for_each(|id| self.metric(id));
+        for f in filters {
+            walk::metrics_of_filter(f, &mut ids);
+        }
+        for id in ids {
+            self.metric(id);
+        }
     }
 
     fn segment(&mut self, segment: Segment) {
