@@ -229,6 +229,7 @@ impl Server {
             prefill,
             ttft_ms,
             end,
+            logprobs: None,
         })?;
         self.receive(stage, arrival, LIGHT);
         Ok(())
@@ -376,6 +377,7 @@ fn six_requests(stage: &mut Stage<'_>, server: &mut Server, begin: i64, stint: S
             prefill: begin + prefill.max(arrival + 1) * MS,
             ttft_ms: first - arrival,
             end: begin + last * MS,
+            logprobs: None,
         })?;
         server.receive(stage, at, prompt);
         if prompt == LIGHT && first > 11_000 {
@@ -635,6 +637,7 @@ pub(crate) fn lazy_load(stage: &mut Stage<'_>, length: Length) -> Result<i64, Wr
         prefill: begin + 5 * MS,
         ttft_ms,
         end: at,
+        logprobs: None,
     })?;
     server.background(stage, at)?;
     let stop = light_traffic(stage, &mut server, at + 300 * MS, 18)?;

@@ -485,17 +485,20 @@ impl Stage<'_> {
         let prompt = r.prompt.to_string();
         let output = r.output.to_string();
         let ttft = (r.ttft_ms).to_string();
+        let logprobs = r.logprobs.map(|n| n.to_string());
         let first = r.arrival + r.ttft_ms * MS;
+        let mut labels = vec![
+            ("request_id", id.as_str()),
+            ("prompt_tokens", &prompt),
+            ("output_tokens", &output),
+            ("ttft_ms", &ttft),
+        ];
+        labels.extend(logprobs.as_deref().map(|n| ("logprobs", n)));
         self.writer.annotation(&Annotation {
             pid: 0,
             start: r.arrival,
             end: r.end,
-            labels: &[
-                ("request_id", &id),
-                ("prompt_tokens", &prompt),
-                ("output_tokens", &output),
-                ("ttft_ms", &ttft),
-            ],
+            labels: &labels,
         })?;
         for (phase, start, end) in [
             ("queued", r.arrival, r.prefill),
@@ -525,6 +528,8 @@ pub(crate) struct Request {
     pub(crate) ttft_ms: i64,
     /// Last token.
     pub(crate) end: i64,
+    /// Log probabilities that it asks for, where it says so.
+    pub(crate) logprobs: Option<i64>,
 }
 
 fn tenths(v: i64) -> f64 {

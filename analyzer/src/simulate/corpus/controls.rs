@@ -40,7 +40,12 @@ pub(super) const CONTROLS: &[Control] = &[
         name: "n01-idle-spin",
         about: "a server spins at 100 % CPU for half an hour without a request",
         base: Base::Serving,
-        guards: &["IDLE_GPU_GAPS", "CPU_OVERSUBSCRIPTION", "ENGINE_STALL"],
+        guards: &[
+            "FRONTEND_CPU_BOUND",
+            "IDLE_GPU_GAPS",
+            "CPU_OVERSUBSCRIPTION",
+            "ENGINE_STALL",
+        ],
         plant: |x| {
             (x.host.cpu, x.nap) = ((97, 100), s(2));
             x.pass(s(1_800));
@@ -452,8 +457,14 @@ pub(super) const CONTROLS: &[Control] = &[
         name: "n29-logprobs",
         about: "every request asks for the logprobs of one token",
         base: Base::Serving,
-        guards: &["SLOW_FIRST_TOKEN", "HOL_BLOCKING", "DECODE_HOST_GAP"],
+        guards: &[
+            "LOGPROBS_AMPLIFICATION",
+            "SLOW_FIRST_TOKEN",
+            "HOL_BLOCKING",
+            "DECODE_HOST_GAP",
+        ],
         plant: |x| {
+            x.logprobs = Some(1);
             for _ in 0..8 {
                 x.serve(128, 40, |_| ());
                 x.idle(ms(600));

@@ -87,6 +87,8 @@ pub(crate) struct Scene<'w> {
     pub(crate) over: bool,
     /// Whether the helper wakes up now and then by itself.
     pub(crate) helper_polls: bool,
+    /// Log probabilities that the next requests ask for, where they say so.
+    pub(crate) logprobs: Option<i64>,
     /// Whom the truth is about.
     pub(crate) whose: i64,
     /// Time of the first uses of kernels, so far.
@@ -132,6 +134,7 @@ impl<'w> Scene<'w> {
             nap: 100 * MS,
             over: false,
             helper_polls: true,
+            logprobs: None,
             whose: JOB,
             first_uses: 0,
             record_all: true,
@@ -263,6 +266,7 @@ impl<'w> Scene<'w> {
             prefill,
             ttft_ms: (first - arrival) / MS,
             end: self.main.now,
+            logprobs: self.logprobs,
         };
         self.annotate_request(&r);
     }
@@ -282,7 +286,26 @@ impl<'w> Scene<'w> {
         self.stage.call(&mut self.main, event_sync, wait, 0x7f30_0000_0040, 0);
         self.off(90 * US, Off::Sleep);
         self.main.now = self.main.now.max(end);
+        self.answer();
         self.tick();
+    }
+
+    /// The API process wakes up and sends a token to its client, unless it is at something else.
+    fn answer(&mut self) {
+        let (now, send) = (self.main.now, self.stage.ops.send);
+        let Some(api) = self.others.first_mut().filter(|t| t.now < now) else {
+            return;
+        };
+        self.stage.off_cpu(api, now - api.now, Off::Sleep);
+        self.stage.call(api, send, 18 * US, 23, 190);
+        api.now += 200 * US;
+    }
+
+    /// The thread of the API process computes for so long, from now on.
+    pub(crate) fn front_end_computes(&mut self, time: i64) {
+        self.answer();
+        let until = self.main.now + time;
+        self.others[0].now = self.others[0].now.max(until);
     }
 
     /// The engine has nothing to do and polls.
@@ -319,6 +342,7 @@ impl<'w> Scene<'w> {
             prefill: when.start + (wait / 10).min(MS),
             ttft_ms: wait / MS,
             end: when.end,
+            logprobs: self.logprobs,
         });
     }
 

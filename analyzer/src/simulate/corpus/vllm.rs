@@ -115,6 +115,23 @@ fn decode(x: &mut Scene<'_>, host: i64, queued: bool, open: bool) {
     }
 }
 
+/// Eight requests wait for 600 ms, beside one that asks for `logprobs`; the front end computes for a part of it.
+fn held_up(x: &mut Scene<'_>, logprobs: i64, computes: i64) {
+    x.calm(s(3));
+    let from = x.main.now;
+    x.logprobs = Some(logprobs);
+    x.open_request(96, Interval::new(from, from + s(2)), ms(60));
+    x.logprobs = Some(0);
+    for n in 0..8 {
+        let at = from + ms(10) + n * ms(1);
+        x.open_request(128, Interval::new(at, at + s(1)), ms(600));
+    }
+    busy(x, ms(16));
+    x.front_end_computes(computes);
+    busy(x, ms(1_984));
+    x.calm(s(6));
+}
+
 /// 120 tokens in a request, each of `launches` kernels and a synchronisation of `wait`.
 fn eager(x: &mut Scene<'_>, launches: i64, wait: i64) {
     let from = x.main.now;
@@ -146,9 +163,9 @@ pub(super) const ENTRIES: &[Entry] = &[
             },
             Twin {
                 name: "idle-engine",
-                about: "waits as long, and the engine does nothing",
+                about: "waits for 5 s, and the engine does nothing meanwhile",
                 may: &[],
-                plant: |x| crowd(x, 2_048, ms(1_200), false),
+                plant: |x| crowd(x, 2_048, s(5), false),
             },
         ],
     },
@@ -236,6 +253,32 @@ pub(super) const ENTRIES: &[Entry] = &[
             about: "as many launches, and the host waits for the GPU longer than it works",
             may: &[],
             plant: |x| eager(x, 360, ms(30)),
+        }],
+    },
+    Entry {
+        rule: "FRONTEND_CPU_BOUND",
+        base: Base::Serving,
+        swept: "share of long waits for a first token in which the front end computes (50 %)",
+        may: &["SLOW_FIRST_TOKEN"],
+        plant: |x, by| held_up(x, 0, by.of(ms(300))),
+        twins: &[Twin {
+            name: "asleep",
+            about: "waits as long, and the front end sleeps",
+            may: &["SLOW_FIRST_TOKEN"],
+            plant: |x| held_up(x, 0, 0),
+        }],
+    },
+    Entry {
+        rule: "LOGPROBS_AMPLIFICATION",
+        base: Base::Serving,
+        swept: "log probabilities of the request beside (5)",
+        may: &["SLOW_FIRST_TOKEN", "FRONTEND_CPU_BOUND"],
+        plant: |x, by| held_up(x, by.count(5), ms(580)),
+        twins: &[Twin {
+            name: "asleep",
+            about: "waits as long beside as many log probabilities, and the front end sleeps",
+            may: &["SLOW_FIRST_TOKEN"],
+            plant: |x| held_up(x, 20, 0),
         }],
     },
 ];
