@@ -313,8 +313,9 @@ impl Plan {
         } else if source == Source::Net {
             row.args = (f.number("fd")?.unwrap_or(3), f.bytes("bytes")?.unwrap_or(0));
         } else if source == Source::Nccl {
+            let comm = f.number("comm")?;
             row.detail = Some(Detail::Nccl(NcclCall {
-                comm: f.number("comm")?.unwrap_or(1),
+                comm: comm.unwrap_or(1),
                 seq: f.number("seq")?.unwrap_or(0),
                 count: f.number("count")?.unwrap_or(0),
                 dtype: 7,
@@ -322,7 +323,8 @@ impl Plan {
                 peer: f.number("peer")?.unwrap_or(-1),
                 rank: -1,
                 nranks: f.number("nranks")?.unwrap_or(-1),
-                comm_id: 0,
+                // Ranks that name one communicator are its members.
+                comm_id: comm.unwrap_or(0),
             }));
         } else if op.is("launch") && source != Source::Graph {
             row.args.0 = f.number("kernel")?.unwrap_or(KERNEL);
@@ -607,7 +609,23 @@ impl Plan {
         Ok(())
     }
 
+    /// Collectives that say no number get the next one on their communicator.
+    fn number_collectives(&mut self) {
+        let mut next: BTreeMap<(i64, i64), i64> = BTreeMap::new();
+        self.rows.sort_by_key(|r| r.start);
+        for r in self.rows.iter_mut().filter(|r| !r.op.is("init")) {
+            if let Some(Detail::Nccl(n)) = &mut r.detail {
+                let next = next.entry((r.pid, n.comm)).or_insert(1);
+                if n.seq == 0 {
+                    n.seq = *next;
+                }
+                *next = n.seq + 1;
+            }
+        }
+    }
+
     fn write(mut self, span_ns: i64, writer: &mut Writer) -> std::result::Result<(), WriteError> {
+        self.number_collectives();
         self.rows.sort_by_key(|r| r.start.saturating_add(r.dur));
         let sched: BTreeSet<i64> = self
             .rows

@@ -290,7 +290,7 @@ def main():
                 print(f"rank {a.rank}: {type(e).__name__}: {e}"[:400], flush=True)
         elif last:
             log.truth("cause", begin, begin + int(HANG_S * 1e9), "this rank does not enter", rank=a.rank,
-                      rule="NCCL_HANG")
+                      rule="NCCL_ABSENT_RANK")
             time.sleep(HANG_S)
         else:
             log.truth("note", begin, begin + int(HANG_S * 1e9), "waits for the last rank", rank=a.rank)

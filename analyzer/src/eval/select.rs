@@ -1458,6 +1458,7 @@ pub(super) fn intersect(a: &[Interval], b: &[Interval]) -> Vec<Interval> {
 fn nothing_of(sel: &Selector, ops: &[Op]) -> String {
     match ops {
         _ if sel.source == Source::Request => "no request annotations".to_owned(),
+        [one] if one.is_across_ranks() => "no NCCL collective of several ranks".to_owned(),
         [one] => format!("no {} events", one.def().name),
         _ => format!("no {} events of this kind", sel.source.name()),
     }

@@ -199,6 +199,9 @@ pub const OPEN_CALL: &str = "open_call";
 /// The operation of stretches without sleep, under `sched`.
 pub const AWAKE: &str = "awake";
 
+/// The operations of NCCL that are found by comparing ranks.
+pub const ACROSS_RANKS: [&str; 4] = ["entry", "lag", "absent", "mismatch"];
+
 /// Every operation known, stored ones first. Positions are not stable across versions; ids are.
 pub const OPS: &[OpDef] = &[
     call(S::Cuda, 1, 1, "cudaMalloc", &["malloc"], "allocates device memory"),
@@ -917,6 +920,26 @@ pub const OPS: &[OpDef] = &[
         "a call of NCCL that did not return: its thread ended in it, or the recording did; as long as it was seen",
     ),
     derived(
+        S::Nccl,
+        "entry",
+        "a collective with all its ranks in the trace, on each of them: from when half of the others had entered the call to when this one did; no time where it was earlier",
+    ),
+    derived(
+        S::Nccl,
+        "lag",
+        "an entry that was the last of all ranks, by more than twice what their clocks may be apart",
+    ),
+    derived(
+        S::Nccl,
+        "absent",
+        "a collective that others entered and this rank did not: from their last entry to the end of its recording",
+    ),
+    derived(
+        S::Nccl,
+        "mismatch",
+        "a collective whose operation, elements, type or root are not those of most ranks",
+    ),
+    derived(
         S::Process,
         "run",
         "a program in a process, from exec to the next exec, its exit or the end of the trace",
@@ -985,6 +1008,12 @@ impl Op {
         Self::all()
             .filter(|o| source.holds(o.def().source) && o.def().families.contains(&family))
             .collect()
+    }
+
+    /// Whether it takes the calls of several ranks to find it.
+    pub fn is_across_ranks(self) -> bool {
+        let d = self.def();
+        d.source == Source::Nccl && d.anchor == Anchor::Derived && ACROSS_RANKS.contains(&d.name)
     }
 
     /// Whether it is in the family.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rustc_hash::FxHashMap;
 
+use super::collectives::RawCall;
 use super::columns::{RawKey, RawLane, to_u32};
 use super::file::RawFile;
 use super::options::{Edge, Needs, ReadOptions, WindowSpec};
@@ -12,6 +13,7 @@ use super::tables::{Annotation, CgroupCpu, OpenCall, Session, Task, Xid};
 use crate::trace::catalogue::{AWAKE, OPEN_CALL, Op, Source};
 use crate::trace::coverage;
 use crate::trace::derive::calls::{self, Calls};
+use crate::trace::derive::collectives::{self, Call};
 use crate::trace::derive::life::{self, GpuLife};
 use crate::trace::derive::{awake, counts, frontend, holders, limits, programs, requests};
 use crate::trace::identity::{At, Evidence, Identity, known};
@@ -39,6 +41,8 @@ struct Host {
     snapshots: Vec<Snapshot>,
     xids: Option<Vec<Xid>>,
     open_calls: Option<Vec<OpenCall>>,
+    /// With the number of the file.
+    collectives: Vec<(usize, RawCall)>,
     cgroup_cpu: Vec<CgroupCpu>,
     /// Paths of cgroups by id, and the ids of some rows.
     cgroup_paths: BTreeMap<i64, String>,
@@ -70,15 +74,19 @@ pub(crate) fn trace(mut files: Vec<RawFile>, several: bool, options: &ReadOption
         of.collect::<Option<Vec<_>>>()?.into_iter().reduce(Interval::hull)
     };
     let parts: Vec<Option<Interval>> = hosts.values().map(part).collect();
+    let mut clocks = Vec::new();
     for file in files {
+        clocks.push(file.clock);
         out.files.push(file.info);
         out.chains.extend(file.tables.chains);
         out.truth.extend(file.tables.truth);
     }
+    let mut collectives = Vec::new();
     for (n, (name, host)) in std::mem::take(&mut hosts).into_iter().enumerate() {
         let index = NodeIdx(u16::try_from(n).unwrap_or(u16::MAX));
-        Builder::new(index, name, host, &options.needs, threads).build(&mut out);
+        Builder::new(index, name, host, &options.needs, threads).build(&mut out, &mut collectives);
     }
+    add_collectives(&mut out, collectives, &clocks, &options.needs);
     // Lanes come thread by thread already; the ranges say where.
     let mut at = 0;
     for (t, thread) in out.threads.iter_mut().enumerate() {
@@ -97,6 +105,25 @@ pub(crate) fn trace(mut files: Vec<RawFile>, several: bool, options: &ReadOption
         crop(&mut out, &windows);
     }
     out
+}
+
+/// What collectives show across nodes, as lanes of the ranks' threads.
+fn add_collectives(out: &mut Trace, calls: Vec<Call>, clocks: &[Option<collectives::Clock>], needs: &Needs) {
+    if calls.is_empty() {
+        return;
+    }
+    let found = collectives::find(out, calls, clocks);
+    for (node, op) in found.ops {
+        let ops = &mut out.nodes[usize::from(node.0)].ops;
+        if let Err(at) = ops.binary_search(&op) {
+            ops.insert(at, op);
+        }
+    }
+    if let Some(file) = out.files.first_mut() {
+        file.notes.extend(found.notes);
+    }
+    out.lanes.extend(found.lanes.into_iter().filter(|l| needs.has(l.op)));
+    out.lanes.sort_by_key(|l| (l.thread, l.op));
 }
 
 /// Sorts what the files hold by node name.
@@ -261,6 +288,8 @@ fn fill_host(host: &mut Host, index: usize, file: &mut RawFile, stored: &str, so
     if let Some(mut open) = tables.open_calls.take() {
         host.open_calls.get_or_insert_default().append(&mut open);
     }
+    let calls = std::mem::take(&mut file.collectives).into_iter();
+    host.collectives.extend(calls.map(|c| (index, c)));
     host.cgroup_cpu.append(&mut tables.cgroup_cpu);
     host.cgroup_cpu.sort_by(|a, b| (a.at, &a.path).cmp(&(b.at, &b.path)));
     host.cgroup_paths.append(&mut tables.cgroups);
@@ -395,7 +424,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn build(mut self, out: &mut Trace) {
+    fn build(mut self, out: &mut Trace, collectives: &mut Vec<Call>) {
         let lanes = self.take_lanes();
         self.describe(&lanes);
         let wanted = self.wanted(&lanes);
@@ -452,6 +481,11 @@ impl<'a> Builder<'a> {
             out.processes[first_process as usize + life].frontend = Some(thread);
         }
         self.derive(out, &identity, first_process, &thread_of, &mut lanes);
+        let calls = std::mem::take(&mut self.host.collectives).into_iter();
+        collectives.extend(calls.filter_map(|(file, c)| {
+            let life = identity.life_at(c.pid, c.when.start)?;
+            Some(call_of(&c, file, thread_of(life, c.tid)?))
+        }));
         for c in self.host.counted.values_mut() {
             let end = c.minutes.last().map_or(0, |b| b.start.saturating_add(b.len));
             let life = if names_a_process(c.op) {
@@ -1016,6 +1050,20 @@ impl<'a> Builder<'a> {
             lane.name = all.into_iter().map(|a| a.2).collect();
         }
         lanes.extend(derived.into_values());
+    }
+}
+
+fn call_of(raw: &RawCall, file: usize, thread: ThreadIdx) -> Call {
+    Call {
+        thread,
+        file,
+        when: raw.when,
+        comm: raw.comm,
+        seq: raw.seq,
+        what: raw.what,
+        bytes: raw.bytes,
+        rank: i32::try_from(raw.rank).unwrap_or(-1),
+        nranks: raw.nranks,
     }
 }
 

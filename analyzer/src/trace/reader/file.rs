@@ -6,6 +6,7 @@ use std::path::Path;
 use rusqlite::Connection;
 
 use super::Count;
+use super::collectives::{self, RawCall};
 use super::columns::{RawLane, Tally};
 use super::open::Opened;
 use super::options::{Needs, ReadOptions};
@@ -13,6 +14,7 @@ use super::scan::{self, Access, Details, First, Nodes, RowSource as _, Scanned, 
 use super::schema::Schema;
 use super::tables::Tables;
 use crate::trace::catalogue::{Op, Source};
+use crate::trace::derive::collectives::Clock;
 use crate::trace::derive::counts::{self, Tallies};
 use crate::trace::derive::run_state;
 use crate::trace::error::TraceError;
@@ -37,6 +39,9 @@ pub(crate) struct RawFile {
     pub(crate) preemptor: bool,
     /// By node: the timestamp of the first row of a file that lacks earlier ones, and its number.
     pub(crate) kept_from: BTreeMap<String, (i64, u64)>,
+    /// Calls of NCCL across ranks; only where they are needed.
+    pub(crate) collectives: Vec<RawCall>,
+    pub(crate) clock: Option<Clock>,
 }
 
 impl RawFile {
@@ -127,6 +132,8 @@ impl RawFile {
             run_state: false,
             preemptor: false,
             kept_from: BTreeMap::new(),
+            collectives: Vec::new(),
+            clock: None,
             scanned,
             tables,
         };
@@ -145,6 +152,10 @@ impl RawFile {
         out.find_kept(conn, path, &numbering.first)?;
         out.tally(threads);
         out.details(conn, path, schema, &needs, numbering.rowid_is_number)?;
+        if numbering.rowid_is_number && needs.collectives() {
+            out.collectives = collectives::read(conn, path, schema)?;
+            out.clock = collectives::clock(conn, path, schema, &out.tables)?;
+        }
         out.look_at_names(conn, path, schema)?;
         Ok(out)
     }

@@ -6,6 +6,7 @@
 //! all files together become one [`Trace`] ([`assemble`]), which needs no file any more.
 
 mod assemble;
+mod collectives;
 pub(crate) mod columns;
 mod file;
 pub(crate) mod open;

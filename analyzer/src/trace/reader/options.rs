@@ -78,14 +78,20 @@ impl Needs {
         self.lanes.extend(&others.lanes);
     }
 
+    /// Whether collectives are to be looked at across their ranks.
+    pub(crate) fn collectives(&self) -> bool {
+        Op::all().any(|o| o.is_across_ranks() && self.has(o))
+    }
+
     /// What has to be in memory to derive what is needed: a nested driver call is found by its
     /// runtime call, a run-queue wait by its wake-up, a life by exec and exit, the steady state by
-    /// launches and captures.
+    /// launches and captures, a late rank by the calls of all.
     pub fn closure(&self) -> Self {
         let mut all = self.clone();
         let driver_or_graph =
             Op::all().any(|o| self.has(o) && matches!(o.def().source, Source::Driver | Source::Graph));
         let awake = Op::by_name(Source::Sched, AWAKE).is_some_and(|o| self.has(o));
+        let across_ranks = self.collectives();
         let sched = awake || Op::by_ids(3, 1).is_some_and(|o| self.has(o));
         for op in Op::all() {
             let d = op.def();
@@ -96,6 +102,7 @@ impl Needs {
                 }
                 Source::Process => true,
                 Source::Mem => op.is("oom"),
+                Source::Nccl => across_ranks && d.source_id != 0,
                 Source::Sched => sched && (op.is("wakeup") || op.is("off_cpu")),
                 _ => false,
             };
