@@ -208,7 +208,7 @@ fn healthy_scenarios_are_healthy() {
         .into_iter()
         .filter(|n| truth(n).iter().any(|t| t.kind == "healthy"))
         .collect();
-    assert_eq!(healthy, ["healthy-serving", "healthy-training"]);
+    assert_eq!(healthy, ["healthy-serving", "healthy-training", "ddp-healthy"]);
     for name in healthy {
         let report = report(name);
         let bad: Vec<&Value> = diagnoses(&report).iter().filter(|d| is_low_or_above(d)).collect();
@@ -236,6 +236,7 @@ fn no_rule_fails_on_a_complete_trace() {
         "no open_call events in this trace",
         "no nccl events of this kind in this trace",
         "no request says its `logprobs`",
+        "no NCCL collective of several ranks in this trace",
     ];
     let mut failed: Vec<String> = Vec::new();
     for name in names() {

@@ -7,6 +7,7 @@
 
 mod bulk;
 pub mod corpus;
+mod ranks;
 mod rng;
 mod serving;
 mod stage;
@@ -30,6 +31,14 @@ pub enum SimulateError {
         /// The nearest name, if one is near.
         nearest: Option<&'static str>,
     },
+    /// No rank of that number.
+    #[error("{name} has {}", ranks.map_or("no ranks".to_owned(), |n| format!("ranks 0 to {}", n - 1)))]
+    NoRank {
+        /// The scenario.
+        name: &'static str,
+        /// How many it has, if any.
+        ranks: Option<i64>,
+    },
     /// The trace could not be written.
     #[error(transparent)]
     Write(#[from] WriteError),
@@ -45,6 +54,8 @@ pub struct Options {
     pub seed: u64,
     /// Name of the node, for [`create`]; [`simulate`] takes the writer's.
     pub node: String,
+    /// Of a job of several ranks, the one that is recorded; `None`: all, in one trace.
+    pub rank: Option<i64>,
 }
 
 impl Default for Options {
@@ -53,6 +64,7 @@ impl Default for Options {
             events: None,
             seed: 1,
             node: "sim".to_owned(),
+            rank: None,
         }
     }
 }
@@ -218,6 +230,76 @@ static SCENARIOS: &[ScenarioDef] = &[
         play: training::launch_queue_full,
     },
     ScenarioDef {
+        name: "ddp-healthy",
+        title: "eight ranks that train in data parallel, nothing wrong",
+        about: "Steps of 100 ms that end in four all-reduces of 25 MiB. Each rank enters them up to 3 ms after the first, and the last one is another every time. Nothing of LOW or above may be named.",
+        default_events: 73_400,
+        events_per_s: 1400,
+        cpu_cores: 32,
+        gpu: "NVIDIA H100 80GB HBM3, 81559 MiB",
+        play: ranks::healthy,
+    },
+    ScenarioDef {
+        name: "ddp-straggler",
+        title: "one of two ranks is late, for another process has its CPU",
+        about: "After 37 s rank 1 waits 25 ms for its CPU before its all-reduces, in seven steps of ten; the other rank waits for it.",
+        default_events: 18_500,
+        events_per_s: 350,
+        cpu_cores: 32,
+        gpu: "NVIDIA H100 80GB HBM3, 81559 MiB",
+        play: ranks::straggler,
+    },
+    ScenarioDef {
+        name: "ddp-straggler-of-eight",
+        title: "one of eight ranks is late by 12 ms",
+        about: "The same with eight ranks, of which number 3 is late.",
+        default_events: 73_500,
+        events_per_s: 1400,
+        cpu_cores: 32,
+        gpu: "NVIDIA H100 80GB HBM3, 81559 MiB",
+        play: ranks::straggler_of_eight,
+    },
+    ScenarioDef {
+        name: "ddp-in-turns",
+        title: "twin of ddp-straggler-of-eight: the late rank is another one in every step",
+        about: "As much time is lost, and no rank is to blame for it. NCCL_STRAGGLER may not be named.",
+        default_events: 73_600,
+        events_per_s: 1400,
+        cpu_cores: 32,
+        gpu: "NVIDIA H100 80GB HBM3, 81559 MiB",
+        play: ranks::in_turns,
+    },
+    ScenarioDef {
+        name: "ddp-hang",
+        title: "one of eight ranks does not enter a collective",
+        about: "After 37 s rank 2 goes on without the collective that the others have entered; they are still in a synchronisation 70 s later, when the recording ends.",
+        default_events: 46_900,
+        events_per_s: 1400,
+        cpu_cores: 32,
+        gpu: "NVIDIA H100 80GB HBM3, 81559 MiB",
+        play: ranks::hang,
+    },
+    ScenarioDef {
+        name: "ddp-mismatch",
+        title: "one of eight ranks reduces fewer elements",
+        about: "After 37 s rank 1 calls an all-reduce of 1,025 elements where the others have 262,144. The recording ends 5 s later.",
+        default_events: 46_200,
+        events_per_s: 1400,
+        cpu_cores: 32,
+        gpu: "NVIDIA H100 80GB HBM3, 81559 MiB",
+        play: ranks::mismatch,
+    },
+    ScenarioDef {
+        name: "ddp-small",
+        title: "an all-reduce for every parameter instead of buckets",
+        about: "After 37 s each step has 180 all-reduces of 32 KiB, which take the host 0.1 ms each.",
+        default_events: 84000,
+        events_per_s: 350,
+        cpu_cores: 32,
+        gpu: "NVIDIA H100 80GB HBM3, 81559 MiB",
+        play: ranks::small,
+    },
+    ScenarioDef {
         name: "bulk",
         title: "events for measuring speed",
         about: "8 processes of 6 threads, 12 kinds of events with log-normal durations and tails, about 27,000 \
@@ -263,6 +345,13 @@ pub fn simulate(name: &str, options: &Options, writer: &mut Writer) -> Result<()
     };
     header(writer, def.name, options.seed, def.cpu_cores, true)?;
     let mut stage = Stage::new(writer, options.seed);
+    if let Some(rank) = options.rank {
+        let ranks = ranks::count(def.name);
+        if !ranks.is_some_and(|n| (0..n).contains(&rank)) {
+            return Err(SimulateError::NoRank { name: def.name, ranks });
+        }
+        stage.record_only(ranks::process(rank));
+    }
     let stop = (def.play)(&mut stage, length)?;
     stage.flush()?;
     writer.session(&session(stop, def.cpu_cores, def.gpu, true))?;

@@ -115,6 +115,8 @@ pub(crate) struct Stage<'w> {
     pub(crate) switches: u64,
     /// When calls are counted and not stored.
     counted_only: Vec<Interval>,
+    /// The process that is recorded; none: all.
+    only: Option<i64>,
 }
 
 /// A direction of a copy, as stored in arg1.
@@ -133,6 +135,7 @@ impl<'w> Stage<'w> {
             node: 0,
             switches: 0,
             counted_only: Vec::new(),
+            only: None,
         }
     }
 
@@ -161,6 +164,16 @@ impl<'w> Stage<'w> {
         }
     }
 
+    /// Records that process and no other, as a recorder on its own host would.
+    pub(crate) fn record_only(&mut self, pid: i64) {
+        self.only = Some(pid);
+    }
+
+    /// Whether the process is recorded.
+    pub(crate) fn records(&self, pid: i64) -> bool {
+        self.only.is_none_or(|p| p == pid)
+    }
+
     /// A generator for one purpose; the same one for the same purpose.
     pub(crate) fn rng(&self, purpose: u64) -> Rng {
         Rng::new(self.seed, purpose.wrapping_add(self.node << 32))
@@ -175,16 +188,18 @@ impl<'w> Stage<'w> {
         comm: &'static str,
         start: i64,
     ) -> Result<Thread, WriteError> {
-        self.writer.task(&Task {
-            tid,
-            pid,
-            ppid,
-            comm,
-            start,
-            exit: 0,
-            traced: true,
-        })?;
-        self.writer.process_name(tid, comm, start)?;
+        if self.records(pid) {
+            self.writer.task(&Task {
+                tid,
+                pid,
+                ppid,
+                comm,
+                start,
+                exit: 0,
+                traced: true,
+            })?;
+            self.writer.process_name(tid, comm, start)?;
+        }
         Ok(Thread {
             pid,
             tid,
@@ -209,7 +224,9 @@ impl<'w> Stage<'w> {
     }
 
     pub(crate) fn push(&mut self, event: Event<'static>, detail: Option<Detail>) {
-        self.pending.push(Pending { event, detail });
+        if self.records(event.pid) {
+            self.pending.push(Pending { event, detail });
+        }
     }
 
     /// Writes everything that ended before `until`. Ties keep the order of the calls.
@@ -265,6 +282,9 @@ impl<'w> Stage<'w> {
         value: i64,
         note: impl Into<String>,
     ) -> Result<(), WriteError> {
+        if !self.records(who.pid) {
+            return Ok(());
+        }
         self.writer.truth(&TruthRow {
             kind,
             rule,

@@ -960,6 +960,18 @@ impl Writer {
         )
     }
 
+    /// Adds a reading of the clocks: wall clock minus monotonic clock, how well that is known, and how far the
+    /// wall clock may be from true time, all ns.
+    ///
+    /// # Errors
+    /// A failure of the file.
+    pub fn clock_offset(&self, at: i64, offset: i64, error: i64, wall_error: Option<i64>) -> Result<(), WriteError> {
+        self.insert(
+            "INSERT INTO clock_offsets(timestamp,offset_ns,error_ns,wall_error_ns) VALUES (?,?,?,?)",
+            params![at, offset, error, wall_error.unwrap_or(-1)],
+        )
+    }
+
     /// Lists a probe that was wanted: `attached`, `missing` or `failed`.
     ///
     /// # Errors
