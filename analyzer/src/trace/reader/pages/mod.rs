@@ -258,6 +258,10 @@ impl Taking<'_> {
                     continue;
                 }
                 let record = page.get(body..body + payload + PAD).ok_or_else(damaged)?;
+                if let Some(row) = self.layout.usual(record, payload, rowid) {
+                    self.sink.push(&row);
+                    continue;
+                }
                 self.layout.parse(record, payload).ok_or_else(damaged)?;
                 let row = self.layout.row(record, rowid, &mut self.names)?;
                 self.sink.push(&row);

@@ -146,9 +146,25 @@ pub(super) struct Plan {
     slots: [usize; Column::ALL.len()],
     /// By position in the table.
     defaults: Vec<Default>,
+    /// By position in the table: see [`Layout::usual`].
+    places: [Place; MAX_COLUMNS],
     rank: bool,
     node: bool,
 }
+
+/// Where the value of a column goes.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    /// By [`Column`]; [`NOWHERE`] for one that is not wanted.
+    to: u8,
+    /// 1 where it has to be an integer.
+    wanted: u8,
+}
+
+/// Values of a row by [`Column`], and room for those that are not wanted.
+const VALUES: usize = 16;
+const NOWHERE: u8 = 15;
+const _: () = assert!(Column::ALL.len() <= NOWHERE as usize);
 
 impl Plan {
     /// `wanted` are the columns of the scan; those that the table lacks count as 0.
@@ -157,6 +173,7 @@ impl Plan {
             width: 0,
             slots: [ZERO; Column::ALL.len()],
             defaults: table.iter().map(Declared::default).collect(),
+            places: [Place { to: NOWHERE, wanted: 0 }; MAX_COLUMNS],
             rank: false,
             node: false,
         };
@@ -175,6 +192,10 @@ impl Plan {
                 return Err(Unfit::new("the table has very many columns"));
             }
             plan.slots[column as usize] = at;
+            plan.places[at] = Place {
+                to: column as u8,
+                wanted: 1,
+            };
             plan.width = plan.width.max(at + 1);
             plan.rank |= column == Column::Rank;
             plan.node |= column == Column::Node;
@@ -200,6 +221,50 @@ impl<'a> Layout<'a> {
             types,
             at: [0; SLOTS],
         }
+    }
+
+    /// Decodes a row in one go where its record is as nearly all are: the header and all types of one byte,
+    /// no column absent, wanted ones integers. `None` says nothing but that it is to be read step by step,
+    /// by [`parse`](Self::parse) and [`row`](Self::row). `record` reaches [`PAD`] bytes beyond the `payload`.
+    #[inline]
+    pub(super) fn usual(&self, record: &[u8], payload: usize, rowid: i64) -> Option<Row> {
+        let plan = self.plan;
+        let header_len = usize::from(*record.first()?);
+        if header_len >= 0x80 || header_len > payload || plan.rank || plan.node {
+            return None;
+        }
+        let header = record.get(1..header_len)?;
+        let types = header.get(..plan.width)?;
+        let mut values = [0; VALUES];
+        let (mut offset, mut odd) = (header_len, 0);
+        for (&t, place) in types.iter().zip(&plan.places) {
+            let bytes = record.get(offset..)?.first_chunk::<8>()?;
+            let cut = CUT[usize::from(t)];
+            values[usize::from(place.to) % VALUES] = (i64::from_be_bytes(*bytes) >> cut.shift) & cut.mask | cut.add;
+            odd |= cut.odd & place.wanted | t & 0x80;
+            offset += usize::from(SIZE[usize::from(t)]);
+        }
+        let complete = header.len() == plan.width;
+        if odd != 0 || offset > payload || (complete && offset != payload) {
+            return None;
+        }
+        let value = |column: Column| values[column as usize];
+        Some(Row {
+            rowid,
+            timestamp: value(Column::Timestamp),
+            duration: value(Column::Duration),
+            pid: value(Column::Pid),
+            tid: value(Column::Tid),
+            source: value(Column::Source),
+            op: value(Column::Op),
+            arg0: value(Column::Arg0),
+            arg1: value(Column::Arg1),
+            ret: value(Column::Ret),
+            gpu: value(Column::Gpu),
+            cgroup: value(Column::Cgroup),
+            rank: None,
+            node: 0,
+        })
     }
 
     /// Bytes of the header of a record, with the number that says so.
