@@ -7,7 +7,7 @@ const SLICE: usize = 2048;
 ///
 /// Time is cut into slices of some thousand events, and only those are sorted, by one number each:
 /// the time within the slice, and the lane behind it. That moves far less memory than a merge of
-/// whole lanes.
+/// whole lanes, and a slice is sorted in little more than two passes, for its events lie about evenly.
 pub(super) fn in_order(lanes: &[&[i64]], mut visit: impl FnMut(usize, usize)) {
     if let [only] = lanes {
         return (0..only.len()).for_each(|i| visit(0, i));
@@ -16,6 +16,7 @@ pub(super) fn in_order(lanes: &[&[i64]], mut visit: impl FnMut(usize, usize)) {
     let most = u64::MAX >> bits;
     let mut at = vec![0; lanes.len()];
     let mut keys: Vec<u64> = Vec::with_capacity(2 * SLICE);
+    let mut spare: Vec<u64> = Vec::new();
     let mut width: u64 = 1 << 20;
     while let Some(from) = lanes.iter().zip(&at).filter_map(|(l, &i)| l.get(i)).min() {
         keys.clear();
@@ -23,7 +24,7 @@ pub(super) fn in_order(lanes: &[&[i64]], mut visit: impl FnMut(usize, usize)) {
             let within = lane[i..].iter().map(|start| start.abs_diff(*from));
             keys.extend(within.take_while(|&d| d < width).map(|d| d << bits | n));
         }
-        keys.sort_unstable();
+        sort(&mut keys, &mut spare, (width - 1).max(1).ilog2() + 1 + bits);
         for key in &keys {
             #[expect(clippy::cast_possible_truncation, reason = "the position of a lane")]
             let lane = (key & !(u64::MAX << bits)) as usize;
@@ -36,6 +37,43 @@ pub(super) fn in_order(lanes: &[&[i64]], mut visit: impl FnMut(usize, usize)) {
             width = width.saturating_mul(2).min(most);
         }
     }
+}
+
+/// Buckets of a slice, as a power of two.
+const BUCKETS: u32 = 11;
+
+/// Sorts numbers of at most that many bits: into buckets by their leading ones, and each bucket by itself.
+/// `spare` holds nothing of value before and after.
+fn sort(keys: &mut Vec<u64>, spare: &mut Vec<u64>, bits: u32) {
+    if keys.len() < SLICE / 4 {
+        return keys.sort_unstable();
+    }
+    let shift = bits.saturating_sub(BUCKETS);
+    #[expect(clippy::cast_possible_truncation, reason = "as many bits as there are buckets")]
+    let bucket = |key: u64| (key >> shift) as usize;
+    let mut ends = [0usize; (1 << BUCKETS) + 1];
+    for key in &*keys {
+        ends[bucket(*key) + 1] += 1;
+    }
+    let mut sum = 0;
+    for end in &mut ends {
+        sum += *end;
+        *end = sum;
+    }
+    spare.resize(keys.len(), 0);
+    for key in &*keys {
+        let at = &mut ends[bucket(*key)];
+        spare[*at] = *key;
+        *at += 1;
+    }
+    let mut from = 0;
+    for to in ends {
+        if to > from + 1 {
+            spare[from..to].sort_unstable();
+        }
+        from = to;
+    }
+    std::mem::swap(keys, spare);
 }
 
 #[cfg(test)]
