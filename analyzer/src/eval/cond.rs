@@ -4,12 +4,13 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::Engine;
+use super::cheap;
 use super::join::{self, Companions, Place, Stints, Wit};
 use super::key::{self, KeyVal};
 use super::logic::{Lack, Reason, Truth};
 use super::merge::in_order;
 use super::metric::{Mode, Runs};
-use super::select::{Part, bounds, compare};
+use super::select::{Group, Part, bounds, compare};
 use super::value::{Ext, Val};
 use crate::diagnosis::Link;
 use crate::lang::hir::{Arith, Base, CmpOp, Cond, Filter, MetricId, MetricKind, Selector, Stat, Value};
@@ -83,7 +84,7 @@ impl<'t> Engine<'t> {
 
     fn fold(&self, on: &[Key], list: &[Cond], key: KeyVal, unit: Truth, f: fn(Truth, Truth) -> Truth) -> Judged {
         let (mut truth, mut why) = (unit, None);
-        for c in list {
+        for c in cheap::first(self.program, list) {
             let j = self.judge(on, c, key);
             truth = f(truth, j.truth);
             if j.truth == Truth::Unknown {
@@ -260,8 +261,7 @@ impl<'t> Engine<'t> {
             ));
         };
         let mut sel = sel.clone();
-        sel.filters
-            .push(Filter::Cmp(Value::Field(Field::Duration), op, Value::Num(b)));
+        sel.filters.push(lasting(op, b));
         Ok(sel)
     }
 
@@ -374,18 +374,29 @@ impl<'t> Engine<'t> {
             Some(range) => group.parts.iter().map(|p| self.part_lasting(p, range)).collect(),
         };
         let starts: Vec<Cow<'t, [i64]>> = parts.iter().map(Part::starts).collect();
-        let starts: Vec<&[i64]> = starts.iter().map(|s| &**s).collect();
         let mut all: Vec<Wit<'t>> = Vec::new();
-        in_order(&starts, |p, i| {
-            if seg.is_none_or(|s| s.iter().any(|s| s.contains(starts[p][i]))) {
-                let (lane, i) = (parts[p].lane, parts[p].position(i));
+        let always = [Interval::new(i64::MIN, i64::MAX)];
+        // By part: those before it are of an earlier stretch.
+        let mut from = vec![0; parts.len()];
+        for stretch in seg.unwrap_or(&always) {
+            let mut inside: Vec<&[i64]> = Vec::with_capacity(parts.len());
+            for (starts, from) in starts.iter().zip(&mut from) {
+                *from += starts[*from..].partition_point(|s| *s < stretch.start);
+                let n = starts[*from..].partition_point(|s| *s <= stretch.end);
+                inside.push(&starts[*from..*from + n]);
+            }
+            in_order(&inside, |p, i| {
+                let (lane, i) = (parts[p].lane, parts[p].position(from[p] + i));
                 all.push(Wit {
                     when: lane.interval(i),
                     thread: Some(lane.thread),
                     event: Some((lane, i)),
                 });
+            });
+            for (from, inside) in from.iter_mut().zip(&inside) {
+                *from += inside.len();
             }
-        });
+        }
         if parts.len() > 1 {
             for at_once in all.chunk_by_mut(|a, b| a.when.start == b.when.start) {
                 at_once.sort_by_key(|w| (w.when, w.thread));
@@ -407,24 +418,21 @@ impl<'t> Engine<'t> {
         // A state measure takes its place from the other terms; where there is no other place, its
         // stints are events like any other.
         let is_state = |c: &Cond| matches!(c, Cond::State { .. });
-        let mut truth = Truth::True;
-        let mut why = None;
-        let mut placed: Vec<(usize, Vec<Wit<'t>>)> = Vec::new();
-        for (n, c) in terms.iter().enumerate().filter(|(_, c)| !is_state(c)) {
+        let (mut states, others): (Vec<usize>, Vec<usize>) = (0..terms.len()).partition(|n| is_state(&terms[*n]));
+        let (mut truth, mut why) = (Truth::True, None);
+        for c in cheap::first(self.program, others.iter().map(|n| &terms[*n])) {
             let j = self.judge(on, c, key);
+            if j.truth == Truth::False {
+                return no(Truth::False, None);
+            }
             truth = truth.and(j.truth);
             why = merge_why(why, j.why);
-            match j.truth {
-                Truth::False => return no(Truth::False, None),
-                Truth::True => {
-                    if let Some(w) = self.witnesses(on, c, key) {
-                        placed.push((n, w));
-                    }
-                }
-                Truth::Unknown => {}
-            }
         }
-        let mut states: Vec<usize> = (0..terms.len()).filter(|n| is_state(&terms[*n])).collect();
+        let mut placed: Vec<(usize, Vec<Wit<'t>>)> = Vec::new();
+        if truth == Truth::True {
+            let place = |n: usize| Some((n, self.witnesses(on, &terms[n], key)?));
+            placed.extend(others.into_iter().filter_map(place));
+        }
         if placed.is_empty() && truth == Truth::True {
             for n in std::mem::take(&mut states) {
                 let j = self.judge(on, &terms[n], key);
@@ -755,12 +763,19 @@ impl<'t> Engine<'t> {
         if let Some(placed) = self.placed(on, cond, key, false) {
             return placed.doubt;
         }
-        let lacks = |sel: &Selector, keys: &[Key]| {
+        let lacks = |sel: &Selector, more: Option<Filter>, keys: &[Key]| {
             let key = key.project(keys);
             let life = key::life(self.trace, key)?;
-            let groups = self.groups(sel, keys);
+            let mut narrow = sel.clone();
+            narrow.filters.extend(more);
+            // Where nothing is in doubt without the last filter, it is not with it either.
+            let sure = |g: &Group<'_>| g.maybe.is_empty() && g.uncertain.is_none();
+            let mut groups = self.groups(sel, keys);
+            if !Self::group_of(&groups, key).is_none_or(sure) {
+                groups = self.groups(&narrow, keys);
+            }
             let group = Self::group_of(&groups, key);
-            let m = self.missing(sel, key, life).with_maybe(group, &[life]);
+            let m = self.missing(&narrow, key, life).with_maybe(group, &[life]);
             let uncertain = group.and_then(|g| g.uncertain.clone());
             let sure = group.is_none_or(|g| g.maybe.is_empty());
             let told = sure && when.is_some_and(|w| m.tells(w));
@@ -790,17 +805,13 @@ impl<'t> Engine<'t> {
                             .unwrap_or_else(|| Reason::new(Lack::Partial, "the bound is not known")),
                     );
                 };
-                let mut sel = sel.clone();
-                if matches!(&metric.kind, MetricKind::Stat { over: None, .. }) {
-                    sel.filters
-                        .push(Filter::Cmp(Value::Field(Field::Duration), op, Value::Num(b)));
-                }
-                lacks(&sel, &metric.key)
+                let alone = matches!(&metric.kind, MetricKind::Stat { over: None, .. });
+                lacks(sel, alone.then(|| lasting(op, b)), &metric.key)
             }
-            Cond::Exists { sel, .. } => lacks(sel, &keys_of(on, sel)),
+            Cond::Exists { sel, .. } => lacks(sel, None, &keys_of(on, sel)),
             Cond::State { sel, op, bound, .. } => {
-                let sel = self.stint_selector(sel, *op, bound, key).ok()?;
-                lacks(&sel, &keys_of(on, &sel))
+                let bound = self.value(bound, key, Mode::All).point()?;
+                lacks(sel, Some(lasting(*op, bound)), &keys_of(on, sel))
             }
             Cond::And(l) | Cond::Or(l) | Cond::Within { terms: l, .. } => l
                 .iter()
@@ -947,6 +958,11 @@ impl<'t> Near<'t> {
     fn ok(&self, t: &StintsOf<'t>, place: Place, within: i64) -> bool {
         t.stints.sum_reaches(place, within, self.least)
     }
+}
+
+/// The filter on a duration.
+fn lasting(op: CmpOp, bound: Num) -> Filter {
+    Filter::Cmp(Value::Field(Field::Duration), op, Value::Num(bound))
 }
 
 /// Keys of a selector in a rule: those of the rule that its source knows.

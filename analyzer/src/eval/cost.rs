@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Engine, Prepared, condition_metrics, selectors};
+use super::{Engine, Prepared, selectors};
 use crate::lang::hir::{Cond, MetricKind, Program, Rule};
 use crate::lang::walk;
 use crate::trace::Trace;
@@ -28,8 +28,7 @@ pub struct Cost {
 /// The work that a rule of the program is on a trace.
 pub fn cost(program: &Program, rule: &Rule, trace: &Trace) -> Cost {
     let prepared = Prepared::new(trace, &selectors(program));
-    let mut engine = Engine::new(program, trace, &prepared, None);
-    engine.compute(&condition_metrics(program));
+    let engine = Engine::new(program, trace, &prepared, None);
     let verdict = engine.verdict(rule);
     let mut lanes: BTreeSet<(u32, u16)> = BTreeSet::new();
     let mut out = Cost {

@@ -16,7 +16,7 @@ pub(super) fn in_order(lanes: &[&[i64]], mut visit: impl FnMut(usize, usize)) {
     let most = u64::MAX >> bits;
     let mut at = vec![0; lanes.len()];
     let mut keys: Vec<u64> = Vec::with_capacity(2 * SLICE);
-    let mut spare: Vec<u64> = Vec::new();
+    let mut spare = Spare::default();
     let mut width: u64 = 1 << 20;
     while let Some(from) = lanes.iter().zip(&at).filter_map(|(l, &i)| l.get(i)).min() {
         keys.clear();
@@ -42,38 +42,46 @@ pub(super) fn in_order(lanes: &[&[i64]], mut visit: impl FnMut(usize, usize)) {
 /// Buckets of a slice, as a power of two.
 const BUCKETS: u32 = 11;
 
+/// Room for sorting; holds nothing of value in between.
+#[derive(Default)]
+struct Spare {
+    keys: Vec<u64>,
+    ends: Vec<usize>,
+}
+
 /// Sorts numbers of at most that many bits: into buckets by their leading ones, and each bucket by itself.
-/// `spare` holds nothing of value before and after.
-fn sort(keys: &mut Vec<u64>, spare: &mut Vec<u64>, bits: u32) {
+fn sort(keys: &mut Vec<u64>, spare: &mut Spare, bits: u32) {
     if keys.len() < SLICE / 4 {
         return keys.sort_unstable();
     }
     let shift = bits.saturating_sub(BUCKETS);
     #[expect(clippy::cast_possible_truncation, reason = "as many bits as there are buckets")]
     let bucket = |key: u64| (key >> shift) as usize;
-    let mut ends = [0usize; (1 << BUCKETS) + 1];
+    let Spare { keys: sorted, ends } = spare;
+    ends.clear();
+    ends.resize((1 << BUCKETS) + 1, 0);
     for key in &*keys {
         ends[bucket(*key) + 1] += 1;
     }
     let mut sum = 0;
-    for end in &mut ends {
+    for end in &mut *ends {
         sum += *end;
         *end = sum;
     }
-    spare.resize(keys.len(), 0);
+    sorted.resize(keys.len(), 0);
     for key in &*keys {
         let at = &mut ends[bucket(*key)];
-        spare[*at] = *key;
+        sorted[*at] = *key;
         *at += 1;
     }
     let mut from = 0;
-    for to in ends {
+    for &to in &*ends {
         if to > from + 1 {
-            spare[from..to].sort_unstable();
+            sorted[from..to].sort_unstable();
         }
         from = to;
     }
-    std::mem::swap(keys, spare);
+    std::mem::swap(keys, sorted);
 }
 
 #[cfg(test)]

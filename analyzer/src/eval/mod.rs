@@ -4,6 +4,7 @@
 //! (`select`); conditions are judged with three values (`cond`, `logic`); what holds is joined
 //! in time (`join`), becomes diagnoses (`outcome`) and is ranked (`rank`).
 
+mod cheap;
 mod cond;
 pub mod cost;
 mod derive;
@@ -98,8 +99,12 @@ struct Engine<'t> {
     runs: Mutex<FxHashMap<Sought, Arc<metric::Runs>>>,
     /// Values in the windows of a grid, by metric and key.
     tables: Mutex<FxHashMap<(MetricId, KeyVal, metric::Grid), metric::Table>>,
-    /// By metric: values of the keys that have events of it.
-    values: Vec<FxHashMap<KeyVal, Cell>>,
+    /// Where segments hold, by segment and key.
+    places: Mutex<segment::Places>,
+    /// Metrics that are found in one go, by metric.
+    mates: Vec<Vec<MetricId>>,
+    /// Metrics of keys, as far as somebody asked.
+    cells: Mutex<FxHashMap<(MetricId, KeyVal), Cell>>,
     pid: Option<i64>,
 }
 
@@ -109,7 +114,7 @@ struct Engine<'t> {
 pub fn analyze(program: &Program, trace: &Trace, options: Options) -> Analysis {
     let selectors = selectors(program);
     let prepared = Prepared::new(trace, &selectors);
-    let mut engine = Engine::new(program, trace, &prepared, options.pid);
+    let engine = Engine::new(program, trace, &prepared, options.pid);
     engine.judge_all()
 }
 
@@ -117,7 +122,7 @@ pub fn analyze(program: &Program, trace: &Trace, options: Options) -> Analysis {
 pub fn analyze_and_draw(program: &Program, trace: &Trace, options: Options, top: usize) -> (Analysis, Drawing) {
     let selectors = selectors(program);
     let prepared = Prepared::new(trace, &selectors);
-    let mut engine = Engine::new(program, trace, &prepared, options.pid);
+    let engine = Engine::new(program, trace, &prepared, options.pid);
     let analysis = engine.judge_all();
     let drawing = draw::draw(&engine, &analysis, top);
     (analysis, drawing)
@@ -157,30 +162,27 @@ impl<'t> Engine<'t> {
             peaks: Mutex::default(),
             runs: Mutex::default(),
             tables: Mutex::default(),
-            values: vec![FxHashMap::default(); program.metrics.len()],
+            places: Mutex::default(),
+            mates: metric::mates(program, &condition_metrics(program)),
+            cells: Mutex::default(),
             pid,
         }
     }
 
-    fn judge_all(&mut self) -> Analysis {
-        let judged = self.outcomes();
-        self.conclude(judged)
+    fn judge_all(&self) -> Analysis {
+        self.conclude(self.outcomes())
     }
 
-    fn outcomes(&mut self) -> Vec<outcome::Outcome> {
-        let program = self.program;
-        // Metrics that only severities and messages name are computed for the keys that fire.
-        self.compute(&condition_metrics(program));
-        let engine = &*self;
-        program.rules.par_iter().map(|r| engine.outcome(r)).collect()
+    fn outcomes(&self) -> Vec<outcome::Outcome> {
+        self.program.rules.par_iter().map(|r| self.outcome(r)).collect()
     }
 
     /// `judged` are the outcomes of all rules of the program, in their order.
     fn conclude(&self, judged: Vec<outcome::Outcome>) -> Analysis {
-        let (engine, program) = (self, self.program);
+        let program = self.program;
         let mut analysis = Analysis {
-            traces: outcome::summaries(engine),
-            recordings: outcome::recordings(engine.trace),
+            traces: outcome::summaries(self),
+            recordings: outcome::recordings(self.trace),
             ..Analysis::default()
         };
         for o in judged {
@@ -189,7 +191,7 @@ impl<'t> Engine<'t> {
             analysis.diagnoses.extend(o.diagnoses);
         }
         rank::rank(program, &mut analysis);
-        analysis.stored = stored::compare(engine, &analysis.diagnoses);
+        analysis.stored = stored::compare(self, &analysis.diagnoses);
         analysis
     }
 }
@@ -209,8 +211,7 @@ pub struct Verdict {
 /// cost little more than one.
 pub fn verdicts(program: &Program, trace: &Trace) -> Vec<Verdict> {
     let prepared = Prepared::new(trace, &selectors(program));
-    let mut engine = Engine::new(program, trace, &prepared, None);
-    engine.compute(&condition_metrics(program));
+    let engine = Engine::new(program, trace, &prepared, None);
     let one = |r| {
         let v = engine.verdict(r);
         Verdict {
@@ -225,8 +226,7 @@ pub fn verdicts(program: &Program, trace: &Trace) -> Vec<Verdict> {
 /// false, unknown and true.
 pub fn truths(program: &Program, rule: &Rule, trace: &Trace) -> Vec<[bool; 3]> {
     let prepared = Prepared::new(trace, &selectors(program));
-    let mut engine = Engine::new(program, trace, &prepared, None);
-    engine.compute(&condition_metrics(program));
+    let engine = Engine::new(program, trace, &prepared, None);
     let keys = engine.rule_keys(rule);
     walk::leaves(&rule.cond)
         .into_iter()
@@ -284,7 +284,7 @@ fn selectors(program: &Program) -> Vec<Selector> {
     out
 }
 
-/// Metrics that decide whether a rule fires, and those that these depend on, by id.
+/// Metrics that decide whether rules fire, and those that these depend on, by id.
 fn condition_metrics(program: &Program) -> Vec<MetricId> {
     let mut ids = Vec::new();
     for rule in &program.rules {

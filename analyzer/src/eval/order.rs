@@ -4,7 +4,7 @@
 //! answer carries a doubt: what was not seen is never taken for absent.
 
 use super::Engine;
-use super::cond::{Joined, Judged};
+use super::cond::{Joined, Judged, keys_of};
 use super::join::{self, Wit};
 use super::key::KeyVal;
 use super::logic::{Lack, Reason, Truth};
@@ -28,7 +28,10 @@ pub(super) struct Placed<'t> {
 
 /// The witnesses of one part.
 pub(super) struct Leaf<'t> {
+    /// Those that were asked for.
     pub(super) hits: Vec<Wit<'t>>,
+    /// Whether there is any.
+    any: bool,
     /// Why there may be more.
     pub(super) doubt: Option<Reason>,
 }
@@ -36,7 +39,7 @@ pub(super) struct Leaf<'t> {
 impl Leaf<'_> {
     /// There is none, and that was seen.
     fn is_refuted(&self) -> bool {
-        self.hits.is_empty() && self.doubt.is_none()
+        !self.any && self.doubt.is_none()
     }
 }
 
@@ -100,6 +103,7 @@ impl<'t> Engine<'t> {
     pub(super) fn leaf(&self, on: &[Key], c: &Cond, key: KeyVal) -> Leaf<'t> {
         if let Some(p) = self.placed(on, c, key, false) {
             return Leaf {
+                any: !p.hits.is_empty(),
                 hits: p.hits,
                 doubt: p.doubt,
             };
@@ -117,15 +121,44 @@ impl<'t> Engine<'t> {
             };
             (j, hits)
         };
-        let doubt = match j.truth {
+        let doubt = self.leaf_doubt(on, c, key, j);
+        Leaf {
+            any: !hits.is_empty(),
+            hits,
+            doubt,
+        }
+    }
+
+    /// A part, with those of its witnesses that may follow others within some time.
+    fn leaf_after(&self, on: &[Key], c: &Cond, key: KeyVal, others: &[Interval], within: Option<i64>) -> Leaf<'t> {
+        let (Cond::Exists { sel, .. }, Some(within)) = (c, within) else {
+            return self.leaf(on, c, key);
+        };
+        let judged = self.judge(on, c, key);
+        let any = judged.truth == Truth::True;
+        let reach = others.iter().map(|w| look(*w, within, Side::After)).collect();
+        Leaf {
+            hits: if any {
+                self.events(sel, &keys_of(on, sel), key, Some(&join::merge(reach, 0)))
+            } else {
+                Vec::new()
+            },
+            any,
+            doubt: self.leaf_doubt(on, c, key, judged),
+        }
+    }
+
+    /// Why there may be more witnesses of a part than are known of.
+    fn leaf_doubt(&self, on: &[Key], c: &Cond, key: KeyVal, judged: Judged) -> Option<Reason> {
+        match judged.truth {
             Truth::False => None,
             Truth::True => self.unseen(on, c, key),
             Truth::Unknown => Some(
-                j.why
+                judged
+                    .why
                     .unwrap_or_else(|| Reason::new(Lack::Partial, "a part of the condition is not known")),
             ),
-        };
-        Leaf { hits, doubt }
+        }
     }
 
     /// Whether whatever the key did in that time was within reach of the recording.
@@ -161,11 +194,11 @@ impl<'t> Engine<'t> {
     }
 
     fn chain(&self, on: &[Key], terms: &[Cond], hops: &[Option<i64>], key: KeyVal, full: bool) -> Placed<'t> {
-        let leaves = self.leaves(on, terms, key);
+        let mut leaves = vec![self.leaf(on, &terms[0], key)];
         // Forward: what a chain reaches, with the stretch of the chain so far.
         let mut reached: Vec<Vec<(Wit<'t>, Interval)>> = vec![leaves[0].hits.iter().map(|w| (*w, w.when)).collect()];
         let mut censored = None;
-        for (leaf, hop) in leaves[1..].iter().zip(hops) {
+        for (term, hop) in terms[1..].iter().zip(hops) {
             let before = reached.last().map_or(&[][..], Vec::as_slice);
             if let Some(d) = hop {
                 let leaves_it = |w: &Wit<'t>| !self.watched(key, look(w.when, *d, Side::After));
@@ -174,12 +207,19 @@ impl<'t> Engine<'t> {
                 }
             }
             let from: Vec<Interval> = before.iter().map(|(w, _)| w.when).collect();
+            // What chance would give depends on all of them.
+            let leaf = if full {
+                self.leaf(on, term, key)
+            } else {
+                self.leaf_after(on, term, key, &from, *hop)
+            };
             let found = follows(&from, &leaf.hits, *hop);
             let next = leaf.hits.iter().zip(found);
             let next = next
                 .filter_map(|(w, i)| i.map(|i| (*w, before[i].1.hull(w.when))))
                 .collect();
             reached.push(next);
+            leaves.push(leaf);
         }
         let hits: Vec<Wit<'t>> = reached
             .last()

@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 
 use super::Engine;
+use super::cheap;
 use super::cond::{Joined, Judged, keys_of};
 use super::join::{self, Wit};
 use super::key::{self, KeyVal};
@@ -150,9 +151,7 @@ impl<'t> Engine<'t> {
         let near = if diagnoses.is_empty() {
             let stored = verdict.keys.iter().filter(|k| !k.is_of_unstored());
             let candidates = stored.filter_map(|key| self.near_miss(rule, *key));
-            candidates
-                .filter(|n| n.nearness >= NEAR)
-                .max_by(|a, b| a.nearness.cmp(&b.nearness).then_with(|| b.key.cmp(&a.key)))
+            candidates.max_by(|a, b| a.nearness.cmp(&b.nearness).then_with(|| b.key.cmp(&a.key)))
         } else {
             None
         };
@@ -907,10 +906,10 @@ impl<'t> Engine<'t> {
         out
     }
 
-    /// The conjunct that failed, if it alone did, and by how much.
+    /// The conjunct that failed, if it alone did, and by how much. `None` also where that is not near.
     fn near_miss(&self, rule: &Rule, key: KeyVal) -> Option<NearMiss> {
         let mut failed: Option<(u32, String)> = None;
-        for c in walk::conjuncts(&rule.cond) {
+        for c in cheap::first(self.program, walk::conjuncts(&rule.cond)) {
             let j = self.judge(&rule.key, c, key);
             match j.truth {
                 Truth::True => {}
@@ -919,13 +918,13 @@ impl<'t> Engine<'t> {
                     if failed.is_some() {
                         return None;
                     }
-                    failed = Some(self.margin(c, key)?);
+                    failed = Some(self.margin(c, key).filter(|m| m.0 >= NEAR)?);
                 }
             }
         }
         let (nearness, reason) = match failed {
             Some(f) => f,
-            None => self.distance_miss(rule, &rule.cond, key)?,
+            None => self.distance_miss(rule, &rule.cond, key).filter(|m| m.0 >= NEAR)?,
         };
         Some(NearMiss {
             rule: rule.name.clone(),

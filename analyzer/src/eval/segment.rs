@@ -1,5 +1,7 @@
 //! The stretches of a key's life that `@segment` and `segment NAME` speak of.
 
+use rustc_hash::FxHashMap;
+
 use super::Engine;
 use super::join;
 use super::key::{self, KeyVal};
@@ -7,6 +9,9 @@ use super::logic::{Lack, Reason};
 use crate::lang::hir::{Segment, SegmentId};
 use crate::trace::catalogue::Key;
 use crate::unit::Interval;
+
+/// Where the condition of a segment holds, for whom; or why that cannot be told.
+pub(super) type Places = FxHashMap<(SegmentId, Vec<Key>, KeyVal), Result<Vec<Interval>, Option<Reason>>>;
 
 impl Engine<'_> {
     /// The stretches of a segment, sorted and apart. `Err(None)`: there is no such stretch; `Err(Some)`:
@@ -59,10 +64,19 @@ impl Engine<'_> {
         };
         // Of whoever the key names, whatever single events the key tells apart.
         let on: Vec<Key> = on.iter().copied().filter(|k| k.names_somebody()).collect();
-        let leaf = self.leaf(&on, &def.cond, key.project(&on));
-        match leaf.doubt {
+        let key = key.project(&on);
+        let whose = (id, on, key);
+        if let Some(known) = self.places.lock().ok().and_then(|p| p.get(&whose).cloned()) {
+            return known;
+        }
+        let leaf = self.leaf(&whose.1, &def.cond, key);
+        let found = match leaf.doubt {
             Some(why) => Err(Some(why)),
             None => Ok(join::merge(leaf.hits.iter().map(|w| w.when).collect(), 0)),
+        };
+        if let Ok(mut places) = self.places.lock() {
+            places.insert(whose, found.clone());
         }
+        found
     }
 }

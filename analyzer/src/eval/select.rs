@@ -546,6 +546,8 @@ impl<'t> Engine<'t> {
             });
         }
         if sel.filters.iter().all(|f| self.tests(f, lane, thresholds, &mut tests)) {
+            // Those of whole columns leave few events to look at one by one.
+            tests.sort_by_key(|t| matches!(t, Test::Other(_)));
             sift(lane.len(), from, &tests)
         } else {
             Some(Arc::from([]))

@@ -9,7 +9,7 @@ use super::logic::Truth;
 use super::metric::Mode;
 use super::outcome::closest;
 use super::value::Val;
-use super::{Engine, Options, Prepared, condition_metrics, selectors};
+use super::{Engine, Options, Prepared, selectors};
 use crate::diagnosis::{KeyValues, Measured};
 use crate::lang::hir::{CmpOp, Cond, Filter, Program, Rule, Selector, Value};
 use crate::trace::Trace;
@@ -91,8 +91,7 @@ impl WhyNot {
 /// Keys for which it fires come before all others. Empty where the trace has nothing to judge.
 pub fn why_not(program: &Program, rule: &Rule, trace: &Trace, options: Options) -> Vec<WhyNot> {
     let prepared = Prepared::new(trace, &selectors(program));
-    let mut engine = Engine::new(program, trace, &prepared, options.pid);
-    engine.compute(&condition_metrics(program));
+    let engine = Engine::new(program, trace, &prepared, options.pid);
     let mut out: Vec<WhyNot> = engine
         .rule_keys(rule)
         .into_iter()

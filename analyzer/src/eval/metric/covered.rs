@@ -8,8 +8,7 @@ use rustc_hash::FxHashMap;
 
 use super::super::key::{self, KeyVal};
 use super::super::logic::{Lack, Reason};
-use super::super::merge::in_order;
-use super::super::select::{Group, Part, hull};
+use super::super::select::{Group, hull};
 use super::super::sums::Sums;
 use super::super::value::{Ext, Val};
 use super::super::{Engine, Thresholds};
@@ -43,21 +42,6 @@ impl<'t> Union<'t> {
         for i in all {
             out.push(i);
         }
-        out.done()
-    }
-
-    /// Of the events of a group.
-    pub(in crate::eval) fn of_group(group: &Group<'t>) -> Self {
-        if let [Part { lane, idx: None }] = group.parts.as_slice() {
-            return Self::of_lane(lane);
-        }
-        let starts: Vec<Cow<'t, [i64]>> = group.parts.iter().map(Part::starts).collect();
-        let starts: Vec<&[i64]> = starts.iter().map(|s| &**s).collect();
-        let mut out = Growing::default();
-        in_order(&starts, |p, i| {
-            let part = &group.parts[p];
-            out.push(part.lane.interval(part.position(i)));
-        });
         out.done()
     }
 

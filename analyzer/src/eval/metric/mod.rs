@@ -1,6 +1,8 @@
 //! Statistics of selected events, one kind a file. Each gives a value with bounds.
 
+mod busy;
 mod covered;
+mod moving;
 mod peak;
 mod peer;
 mod stat;
@@ -11,7 +13,6 @@ pub(super) use covered::{Proof, SHIFTS, Union, Whose, open_requests, union_of_of
 pub(super) use peak::Peaks;
 pub(super) use window::{Grid, Runs, Table};
 
-use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 
 use super::Engine;
@@ -19,8 +20,60 @@ use super::key::KeyVal;
 use super::logic::{Lack, Reason};
 use super::select::{Group, Missing};
 use super::value::Val;
-use crate::lang::hir::{Arith, Metric, MetricId, MetricKind, Segment, Selector, Stat, Trend};
+use crate::lang::hir::{Arith, Metric, MetricId, MetricKind, Program, Segment, Selector, Stat, Trend};
+use crate::trace::catalogue::Key;
 use crate::unit::{Interval, Num};
+
+/// How statistics of the same events may be found together.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pass {
+    /// From sums over columns.
+    Sums,
+    /// From all durations at once.
+    Durations,
+    /// In a way of its own.
+    Alone,
+}
+
+impl Pass {
+    pub(super) fn of(stat: Stat) -> Self {
+        match stat {
+            Stat::Count | Stat::Rate | Stat::Sum | Stat::Bytes | Stat::Avg | Stat::Throughput => Self::Sums,
+            Stat::Pct(..) | Stat::Min | Stat::Max | Stat::Stddev => Self::Durations,
+            Stat::Busy | Stat::Distinct(_) | Stat::First | Stat::Last => Self::Alone,
+        }
+    }
+}
+
+/// For each metric those of `ids` that are found in one go with it; none for one that is found alone.
+pub(super) fn mates(program: &Program, ids: &[MetricId]) -> Vec<Vec<MetricId>> {
+    type Like<'p> = (&'p Selector, Segment, &'p [Key], bool);
+    let like = |id: MetricId| -> Option<Like<'_>> {
+        let m = &program.metrics[id.0 as usize];
+        match &m.kind {
+            MetricKind::Stat {
+                sel,
+                stat,
+                segment,
+                over: None,
+            } if Pass::of(*stat) != Pass::Alone => Some((sel, *segment, &m.key, Pass::of(*stat) == Pass::Sums)),
+            _ => None,
+        }
+    };
+    let mut all: FxHashMap<Like<'_>, Vec<MetricId>> = FxHashMap::default();
+    for &id in ids {
+        if let Some(like) = like(id) {
+            all.entry(like).or_default().push(id);
+        }
+    }
+    let mut out = vec![Vec::new(); program.metrics.len()];
+    for &id in ids {
+        if let Some(found) = like(id).and_then(|l| all.get(&l)) {
+            out[id.0 as usize].clone_from(found);
+        }
+    }
+    out
+}
 
 /// A metric of one key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,117 +108,60 @@ pub(super) enum Mode {
 }
 
 impl<'t> Engine<'t> {
-    /// Computes metrics for every key that has events of theirs. Metrics inside filters come first
-    /// in the program, so the order of ids is an order of dependence.
-    pub(super) fn compute(&mut self, ids: &[MetricId]) {
-        let mut done: Vec<bool> = vec![false; self.program.metrics.len()];
-        let program = self.program;
-        for &id in ids {
-            let at = id.0 as usize;
-            if done[at] {
-                continue;
-            }
-            let metric = &program.metrics[at];
-            // Statistics of one selection share the gathering of its durations.
-            let mates: Vec<MetricId> = match &metric.kind {
-                MetricKind::Stat { sel, segment, over: None, .. } => ids
-                    .iter()
-                    .copied()
-                    .filter(|m| {
-                        let other = &program.metrics[m.0 as usize];
-                        other.key == metric.key
-                            && matches!(&other.kind, MetricKind::Stat { sel: s, segment: g, over: None, .. } if s == sel && g == segment)
-                    })
-                    .collect(),
-                _ => vec![id],
-            };
-            let tables = self.table(metric, &mates);
-            for (m, table) in mates.iter().zip(tables) {
-                done[m.0 as usize] = true;
-                self.values[m.0 as usize] = table;
-            }
-        }
-    }
-
-    fn table(&self, metric: &Metric, mates: &[MetricId]) -> Vec<FxHashMap<KeyVal, Cell>> {
-        let mut tables: Vec<FxHashMap<KeyVal, Cell>> = vec![FxHashMap::default(); mates.len()];
-        match &metric.kind {
-            MetricKind::Stat {
-                sel,
-                segment,
-                over: None,
-                ..
-            } => {
-                let stats: Vec<(Stat, u64)> = mates
-                    .iter()
-                    .filter_map(|m| {
-                        let m = &self.program.metrics[m.0 as usize];
-                        if let MetricKind::Stat { stat, .. } = &m.kind {
-                            Some((*stat, m.min_count))
-                        } else {
-                            None
-                        }
-                    })
-                    .collect();
-                let groups = self.groups(sel, &metric.key);
-                let cells: Vec<(KeyVal, Vec<Cell>)> = groups
-                    .par_iter()
-                    .map(|g| (g.key, self.stats(sel, g.key, Some(g), (*segment, &metric.key), &stats)))
-                    .collect();
-                for (key, cells) in cells {
-                    for (table, cell) in tables.iter_mut().zip(cells) {
-                        table.insert(key, cell);
-                    }
-                }
-            }
-            MetricKind::Covered { a, .. } | MetricKind::Lift { a, .. } => {
-                let groups = self.groups(a, &metric.key);
-                let cells: Vec<(KeyVal, Cell)> = groups
-                    .par_iter()
-                    .map(|g| (g.key, self.one(metric, g.key, Some(g))))
-                    .collect();
-                tables[0].extend(cells);
-            }
-            // Cheap or for few keys: computed when asked for.
-            _ => {}
-        }
-        tables
-    }
-
     /// The value of a metric for a key of a rule (which may be finer than the metric's own).
     pub(super) fn metric_value(&self, id: MetricId, key: KeyVal) -> Val {
         self.cell(id, key).all
     }
 
-    /// The metric for a key of a rule.
+    /// The metric for a key of a rule. Computed when first asked for, with its mates, and kept.
     pub(super) fn cell(&self, id: MetricId, key: KeyVal) -> Cell {
-        let metric = &self.program.metrics[id.0 as usize];
-        let key = key.project(&metric.key);
-        if let Some(cell) = self.values[id.0 as usize].get(&key) {
-            return cell.clone();
+        let key = key.project(&self.program.metrics[id.0 as usize].key);
+        if let Some(known) = self.cells.lock().ok().and_then(|c| c.get(&(id, key)).cloned()) {
+            return known;
         }
-        self.one(metric, key, None)
+        let alone = [id];
+        let mates = match self.mates[id.0 as usize].as_slice() {
+            [] => &alone,
+            mates => mates,
+        };
+        let made = self.together(mates, key);
+        let own = made.iter().find(|(m, _)| *m == id).map(|(_, cell)| cell.clone());
+        if let Ok(mut cells) = self.cells.lock() {
+            cells.extend(made.into_iter().map(|(m, cell)| ((m, key), cell)));
+        }
+        own.unwrap_or_else(|| Cell::of(Val::nothing()))
     }
 
-    fn one(&self, metric: &Metric, key: KeyVal, group: Option<&Group<'t>>) -> Cell {
-        let groups = match (&metric.kind, group) {
-            (MetricKind::Stat { sel, .. } | MetricKind::Share { sel, .. } | MetricKind::Trend { sel, .. }, None) => {
-                Some(self.groups(sel, &metric.key))
+    /// Metrics that are found in one go: one, or several statistics of the same events.
+    fn together(&self, mates: &[MetricId], key: KeyVal) -> Vec<(MetricId, Cell)> {
+        let of = |id: &MetricId| &self.program.metrics[id.0 as usize];
+        let stats: Vec<(Stat, u64)> = mates
+            .iter()
+            .filter_map(|m| match of(m).kind {
+                MetricKind::Stat { stat, over: None, .. } => Some((stat, of(m).min_count)),
+                _ => None,
+            })
+            .collect();
+        match &of(&mates[0]).kind {
+            MetricKind::Stat { sel, segment, .. } if stats.len() == mates.len() => {
+                let on = &of(&mates[0]).key;
+                let groups = self.groups(sel, on);
+                let group = Self::group_of(&groups, key);
+                let cells = self.stats(sel, key, group, (*segment, on), &stats);
+                mates.iter().copied().zip(cells).collect()
             }
-            (MetricKind::Covered { a, .. } | MetricKind::Lift { a, .. }, None) => Some(self.groups(a, &metric.key)),
+            _ => mates.iter().map(|m| (*m, self.one(of(m), key))).collect(),
+        }
+    }
+
+    fn one(&self, metric: &Metric, key: KeyVal) -> Cell {
+        let groups = match &metric.kind {
+            MetricKind::Share { sel, .. } | MetricKind::Trend { sel, .. } => Some(self.groups(sel, &metric.key)),
+            MetricKind::Covered { a, .. } | MetricKind::Lift { a, .. } => Some(self.groups(a, &metric.key)),
             _ => None,
         };
-        let group = group.or_else(|| groups.as_ref().and_then(|g| Self::group_of(g, key)));
+        let group = groups.as_ref().and_then(|g| Self::group_of(g, key));
         match &metric.kind {
-            MetricKind::Stat {
-                sel,
-                stat,
-                segment,
-                over: None,
-            } => {
-                let mut cells = self.stats(sel, key, group, (*segment, &metric.key), &[(*stat, metric.min_count)]);
-                cells.pop().unwrap_or_else(|| Cell::of(Val::nothing()))
-            }
             // A windowed metric has no single value; comparisons ask for its runs.
             MetricKind::Stat { .. } => Cell::of(Val::unknown(Reason::new(
                 Lack::Partial,

@@ -9,7 +9,6 @@ use super::super::key::KeyVal;
 use super::super::logic::Truth;
 use super::super::merge::in_order;
 use super::super::select::{Group, Part};
-use super::super::sums;
 use super::super::value::Val;
 use super::window::{Runs, is_additive, push_run};
 use crate::lang::hir::{CmpOp, MetricId, MetricKind, Stat, Window};
@@ -192,16 +191,6 @@ impl<'t> Series<'t> {
         self.weight.iter().all(|w| *w >= 0)
     }
 
-    /// The sum over events that start in a window, its end left out.
-    pub(super) fn sum(&self, w: Interval) -> i128 {
-        let from = self.start.partition_point(|s| *s < w.start);
-        let to = self.start.partition_point(|s| *s < w.end).max(from);
-        match self.weight.get(from..to) {
-            Some(weight) if weight.len() == to - from => sums::sum(weight),
-            _ => (to - from) as i128,
-        }
-    }
-
     /// Tells the sum of each window that begins at an event of the piece.
     fn slide(&self, piece: Interval, len: i64, mut judge: impl FnMut(i64, i128)) {
         let from = self.start.partition_point(|s| *s < piece.start);
@@ -305,9 +294,6 @@ mod tests {
                         })
                         .sum()
                 };
-                for from in (0..100).step_by(7) {
-                    assert_eq!(series.sum(Interval::new(from, from + 15)), want(from, from + 15));
-                }
                 // The first of several that begin at once has them all.
                 let mut last = i64::MIN;
                 series.slide(Interval::new(10, 80), 12, |from, sum| {

@@ -10,9 +10,10 @@ use super::super::select::{Group, Missing, hull, intersect};
 use super::super::sums;
 use super::super::value::{Ext, Val};
 use super::Cell;
+use super::busy::busy;
 use crate::lang::hir::{Base, Segment, Selector, Stat};
-use crate::trace::Lane;
 use crate::trace::catalogue::{Field, Key};
+use crate::trace::{Lane, Trace};
 use crate::unit::{Interval, Num};
 
 impl<'t> Engine<'t> {
@@ -53,6 +54,12 @@ impl<'t> Engine<'t> {
             let missing = Missing::nothing().with_maybe(group, &windows);
             (rows, missing, windows.iter().map(|w| w.len()).sum::<i64>())
         });
+        let place = Place {
+            trace: self.trace,
+            base: &sel.base,
+            group,
+            seg: &seg,
+        };
         let mut sorted = Vec::new();
         let mut sorted_windows = Vec::new();
         stats
@@ -60,7 +67,7 @@ impl<'t> Engine<'t> {
             .map(|&(stat, min_count)| {
                 let all = match stat {
                     Stat::Distinct(field) => self.distinct(field, &missing, group, &seg),
-                    _ => rows.stat(stat, min_count, &missing, len, &mut sorted, group, &seg),
+                    _ => rows.stat(stat, min_count, &missing, len, &mut sorted, &place),
                 };
                 // What is true of a part is not true of the whole, except where a part is a fair
                 // sample: additive and extreme values are told by bounds only.
@@ -68,9 +75,8 @@ impl<'t> Engine<'t> {
                 // Sums and counts of a part say nothing of the whole, but their proportions do.
                 let additive = matches!(stat, Stat::Count | Stat::Sum | Stat::Bytes);
                 let found = in_windows.as_ref().filter(|_| sample || additive);
-                let found = found.map(|(rows, missing, len)| {
-                    rows.stat(stat, min_count, missing, *len, &mut sorted_windows, group, &seg)
-                });
+                let found = found
+                    .map(|(rows, missing, len)| rows.stat(stat, min_count, missing, *len, &mut sorted_windows, &place));
                 let (window, portion) = if sample { (found, None) } else { (None, found) };
                 Cell { all, window, portion }
             })
@@ -114,6 +120,14 @@ impl<'t> Engine<'t> {
             *durs.select_nth_unstable(middle).1
         }
     }
+}
+
+/// Which events a statistic is of, and in which part of the trace.
+struct Place<'g, 't> {
+    trace: &'t Trace,
+    base: &'g Base,
+    group: Option<&'g Group<'t>>,
+    seg: &'g [Interval],
 }
 
 /// Durations and sums of selected rows.
@@ -188,7 +202,6 @@ impl Rows {
     }
 
     /// `sorted` is filled on the first percentile and reused.
-    #[expect(clippy::too_many_arguments, reason = "one call site; the parts have no common name")]
     fn stat(
         &self,
         stat: Stat,
@@ -196,8 +209,7 @@ impl Rows {
         missing: &Missing,
         len: i64,
         sorted: &mut Vec<i64>,
-        group: Option<&Group<'_>>,
-        seg: &[Interval],
+        place: &Place<'_, '_>,
     ) -> Val {
         let n = self.n();
         // Additive ones first: zero events are a number too.
@@ -235,10 +247,11 @@ impl Rows {
                 );
             }
             Stat::Busy => {
-                let Some(group) = group else {
+                if place.group.is_none() {
                     return per_time(counted(0, None, missing.sum));
-                };
-                let exact: i128 = seg.iter().map(|s| union_len(group, *s)).sum();
+                }
+                let time = busy(place.trace, place.base, place.group, place.seg);
+                let exact: i128 = time.into_iter().map(i128::from).sum();
                 let at_most = missing.sum.map(|s| s.min(i128::from(len) - exact).max(0));
                 let at_most = Some(at_most.unwrap_or_else(|| (i128::from(len) - exact).max(0)));
                 return per_time(counted(exact, None, at_most));
@@ -279,9 +292,10 @@ impl Rows {
                 if !missing.is_nothing() {
                     return Val::unknown(missing.reason());
                 }
-                let events = group
+                let events = place
+                    .group
                     .into_iter()
-                    .flat_map(|g| Engine::inside(g, seg))
+                    .flat_map(|g| Engine::inside(g, place.seg))
                     .map(|(l, i)| (l.start[i], l.dur[i]));
                 let found = if stat == Stat::First {
                     events.min()
@@ -371,29 +385,6 @@ pub(super) fn stddev(durs: &[i64]) -> i128 {
 fn rank(n: u64, p: u64, q: u64) -> u64 {
     let k = (u128::from(n) * u128::from(p)).div_ceil(u128::from(q));
     u64::try_from(k).unwrap_or(n).clamp(1, n.max(1))
-}
-
-/// Time in a segment in which at least one event is in progress.
-fn union_len(group: &Group<'_>, seg: Interval) -> i128 {
-    let mut all: Vec<(i64, i64)> = group
-        .parts
-        .iter()
-        .flat_map(|p| p.iter().map(|i| interval_of(p.lane, i)))
-        .map(|w| (w.start.max(seg.start), w.end.min(seg.end)))
-        .filter(|(a, b)| a < b)
-        .collect();
-    all.sort_unstable();
-    let (mut total, mut end) = (0i128, i64::MIN);
-    for (a, b) in all {
-        let from = a.max(end);
-        total += i128::from((b - from).max(0));
-        end = end.max(b);
-    }
-    total
-}
-
-fn interval_of(lane: &Lane, i: usize) -> Interval {
-    lane.interval(i)
 }
 
 #[cfg(test)]

@@ -8,10 +8,10 @@ use super::super::Engine;
 use super::super::key::KeyVal;
 use super::super::logic::{Lack, Reason, Truth};
 use super::super::merge::in_order;
-use super::super::select::{Group, Identity, Part, compare, exactly, hull};
+use super::super::select::{Group, Identity, Part, bounds, compare, exactly, hull};
 use super::super::value::Val;
-use super::Union;
-use super::peak::{Series, Weight};
+use super::busy::busy;
+use super::moving::{Moving, Ranked, rank};
 use super::stat::stddev;
 use crate::lang::hir::{Base, CmpOp, Metric, MetricId, MetricKind, Segment, Selector, Stat, Value, Window};
 use crate::lang::walk;
@@ -147,32 +147,55 @@ impl<'t> Engine<'t> {
         pieces: &[Interval],
         (op, bound): (CmpOp, Num),
     ) -> Runs {
-        if stat == Stat::Busy {
-            let busy = group.map_or_else(Union::default, Union::of_group);
-            let mut out = Runs::none();
+        let MetricKind::Stat { sel, .. } = &metric.kind else {
+            return Runs::none();
+        };
+        let windows = || pieces.iter().flat_map(|p| stepped(*p, w));
+        let mut met = Met::new(op, bound);
+        // A window that holds most starts at an event.
+        let at_events = is_additive(stat) && matches!(op, CmpOp::Gt | CmpOp::Ge) && w.slides();
+        if at_events || is_ordered(stat) {
+            let mut codes: BTreeMap<Identity<'_>, u32> = BTreeMap::new();
+            let events = in_time(group, |lane, i| {
+                let Stat::Distinct(field) = stat else { return None };
+                let next = u32::try_from(codes.len()).unwrap_or(u32::MAX);
+                self.identity(lane, i, field).map(|v| *codes.entry(v).or_insert(next))
+            });
             for piece in pieces {
-                out.add(slide(&[], &busy, (stat, 0), w, *piece, (op, bound)), op);
+                let from = events.partition_point(|e| e.start < piece.start);
+                let to = events.partition_point(|e| e.start <= piece.end).max(from);
+                let inside = &events[from..to];
+                if at_events {
+                    slide(inside, stat, w, *piece, &mut met);
+                } else {
+                    step(inside, (stat, metric.min_count), w, *piece, &mut met);
+                }
             }
-            return out;
+        } else if stat == Stat::Busy {
+            let windows: Vec<Interval> = windows().collect();
+            for (window, time) in windows.iter().zip(busy(self.trace, &sel.base, group, &windows)) {
+                met.take(*window, Num::ratio(time.into(), w.len_ns.into()));
+            }
+        } else if let Some(range) = bounds(op, bound).filter(|_| rank(stat, 1).is_some() && op != CmpOp::Eq) {
+            let ranked = Ranked {
+                stat,
+                min_count: metric.min_count,
+                most: matches!(op, CmpOp::Gt | CmpOp::Ge),
+            };
+            let (best, samples) = ranked.best(group, windows());
+            met.best = best.map(|v| Num::int(v.into()));
+            met.samples = samples;
+            if met.best.is_some_and(|v| compare(v, op, bound)) {
+                ranked.reaching(group, windows(), range, |window| push_run(&mut met.runs, window));
+            }
+        } else {
+            let mut events = Moving::new(group);
+            for window in windows() {
+                events.to(window);
+                met.take(window, events.value(stat, metric.min_count, w.len_ns));
+            }
         }
-        let mut codes: BTreeMap<Identity<'_>, u32> = BTreeMap::new();
-        let events = in_time(group, |lane, i| {
-            let Stat::Distinct(field) = stat else { return None };
-            let next = u32::try_from(codes.len()).unwrap_or(u32::MAX);
-            self.identity(lane, i, field).map(|v| *codes.entry(v).or_insert(next))
-        });
-        let busy = Union::default();
-        let mut out = Runs::none();
-        for piece in pieces {
-            let from = events.partition_point(|e| e.start < piece.start);
-            let to = events.partition_point(|e| e.start <= piece.end).max(from);
-            let inside = &events[from..to];
-            out.add(
-                slide(inside, &busy, (stat, metric.min_count), w, *piece, (op, bound)),
-                op,
-            );
-        }
-        out
+        met.runs()
     }
 
     /// Runs of windows in which an expression over several windowed statistics satisfies a bound. All
@@ -217,7 +240,7 @@ impl<'t> Engine<'t> {
             let of = (id, key, grid.clone());
             let known = self.tables.lock().ok().and_then(|t| t.get(&of).cloned());
             let table = known.unwrap_or_else(|| {
-                let made: Table = values(group, *stat, metric.min_count, windows).into();
+                let made: Table = self.values(sel, group, (*stat, metric.min_count), windows).into();
                 if let Ok(mut all) = self.tables.lock() {
                     all.insert(of, Arc::clone(&made));
                 }
@@ -225,27 +248,49 @@ impl<'t> Engine<'t> {
             });
             tables.push((id, table));
         }
-        let (mut runs, mut best, mut samples) = (Vec::new(), None, 0);
+        let mut met = Met::new(op, bound);
         for (n, window) in grid.map_or_else(Vec::new, |g| g.1).into_iter().enumerate() {
             let of = |id: MetricId| {
                 let table = tables.iter().find(|t| t.0 == id)?;
                 table.1.get(n).copied().flatten()
             };
-            let Some(v) = number(side, &of) else { continue };
-            samples += 1;
-            if best.is_none_or(|b| better(v, b, op)) {
-                best = Some(v);
-            }
-            if compare(v, op, bound) {
-                push_run(&mut runs, window);
-            }
+            met.take(window, number(side, &of));
         }
-        Runs {
-            truth: Truth::of(!runs.is_empty()),
-            why: None,
-            best: best.map_or_else(Val::nothing, |b| Val::exact(b, samples)),
-            runs,
+        met.runs()
+    }
+
+    /// A statistic in each window; `None` where there is nothing to measure.
+    fn values(
+        &self,
+        sel: &Selector,
+        group: Option<&Group<'t>>,
+        (stat, min_count): (Stat, u64),
+        windows: &[Interval],
+    ) -> Vec<Option<Num>> {
+        if stat == Stat::Busy {
+            let time = busy(self.trace, &sel.base, group, windows);
+            let share = |(w, time): (&Interval, i64)| Num::ratio(time.into(), w.len().into());
+            return windows.iter().zip(time).map(share).collect();
         }
+        if is_ordered(stat) {
+            let events = in_time(group, |_, _| None);
+            let one = |w: &Interval| {
+                let from = events.partition_point(|e| e.start < w.start);
+                let to = events.partition_point(|e| e.start < w.end).max(from);
+                match stat {
+                    // Which values of a field are different is told by single statistics only.
+                    Stat::Distinct(_) => None,
+                    _ => ordered_stat(&events[from..to], stat, min_count),
+                }
+            };
+            return windows.iter().map(one).collect();
+        }
+        let mut events = Moving::new(group);
+        let one = |w: &Interval| {
+            events.to(*w);
+            events.value(stat, min_count, w.len())
+        };
+        windows.iter().map(one).collect()
     }
 
     /// Events that never become rows: the buckets of the aggregates are the windows.
@@ -360,45 +405,22 @@ impl<'t> Engine<'t> {
     }
 }
 
-/// Windows that move in steps through a segment.
+/// Windows that move in steps through a segment; a segment shorter than one is a window by itself.
 fn steps(seg: Interval, w: Window) -> Vec<Interval> {
     if seg.len() <= w.len_ns || w.every_ns <= 0 {
         return vec![seg];
     }
-    let at = |k: i64| seg.start.saturating_add(k.saturating_mul(w.every_ns));
-    (0..=(seg.len() - w.len_ns) / w.every_ns)
-        .map(at)
-        .map(|from| Interval::new(from, from.saturating_add(w.len_ns)))
-        .collect()
+    stepped(seg, w).collect()
 }
 
-/// A statistic in each window; `None` where there is nothing to measure.
-fn values(group: Option<&Group<'_>>, stat: Stat, min_count: u64, windows: &[Interval]) -> Vec<Option<Num>> {
-    if stat == Stat::Busy {
-        let busy = group.map_or_else(Union::default, Union::of_group);
-        let share = |w: &Interval| Num::ratio(busy.overlap(*w).into(), w.len().into());
-        return windows.iter().map(share).collect();
-    }
-    if is_additive(stat) {
-        let series = group.map_or_else(Series::default, |g| Series::of(g, Weight::of(stat)));
-        let per = |w: &Interval| if stat == Stat::Rate { w.len().into() } else { 1 };
-        return windows.iter().map(|w| Num::ratio(series.sum(*w), per(w))).collect();
-    }
-    let events = in_time(group, |_, _| None);
-    let one = |w: &Interval| {
-        let from = events.partition_point(|e| e.start < w.start);
-        let to = events.partition_point(|e| e.start < w.end).max(from);
-        let window = Window {
-            len_ns: w.len(),
-            every_ns: w.len(),
-        };
-        match stat {
-            // Which values of a field are different is told by single statistics only.
-            Stat::Distinct(_) => None,
-            _ => window_stat(&events[from..to], stat, min_count, window, None),
-        }
-    };
-    windows.iter().map(one).collect()
+/// Whole windows that move in steps through a segment.
+fn stepped(seg: Interval, w: Window) -> impl Iterator<Item = Interval> {
+    let window = move |from: i64| Interval::new(from, from.saturating_add(w.len_ns));
+    std::iter::successors((w.every_ns > 0).then_some(seg.start), move |from| {
+        from.checked_add(w.every_ns)
+    })
+    .map(window)
+    .take_while(move |window| window.end <= seg.end)
 }
 
 /// The value of an expression; `None` where a part of it has none.
@@ -467,18 +489,47 @@ impl Runs {
             best: Val::nothing(),
         }
     }
+}
 
-    /// Takes in those of a later piece.
-    fn add(&mut self, later: Self, op: CmpOp) {
-        self.truth = self.truth.or(later.truth);
-        later.runs.into_iter().for_each(|r| push_run(&mut self.runs, r));
-        let samples = self.best.samples + later.best.samples;
-        if let Some(v) = later.best.point()
-            && self.best.point().is_none_or(|b| better(v, b, op))
-        {
-            self.best = later.best;
+/// What windows come to, one after the other.
+struct Met {
+    op: CmpOp,
+    bound: Num,
+    runs: Vec<Interval>,
+    best: Option<Num>,
+    samples: u64,
+}
+
+impl Met {
+    fn new(op: CmpOp, bound: Num) -> Self {
+        Self {
+            op,
+            bound,
+            runs: Vec::new(),
+            best: None,
+            samples: 0,
         }
-        self.best.samples = samples;
+    }
+
+    /// The next window, and its value where it has one.
+    fn take(&mut self, window: Interval, value: Option<Num>) {
+        let Some(v) = value else { return };
+        self.samples += 1;
+        if self.best.is_none_or(|b| better(v, b, self.op)) {
+            self.best = Some(v);
+        }
+        if compare(v, self.op, self.bound) {
+            push_run(&mut self.runs, window);
+        }
+    }
+
+    fn runs(self) -> Runs {
+        Runs {
+            truth: Truth::of(!self.runs.is_empty()),
+            why: None,
+            best: self.best.map_or_else(Val::nothing, |b| Val::exact(b, self.samples)),
+            runs: self.runs,
+        }
     }
 }
 
@@ -486,103 +537,59 @@ pub(super) fn is_additive(stat: Stat) -> bool {
     matches!(stat, Stat::Count | Stat::Rate | Stat::Sum | Stat::Bytes)
 }
 
-/// Slides over events sorted by start. Additive statistics with a bound from below slide exactly: a
-/// window that holds most starts at an event. Others move in steps.
-fn slide(
-    events: &[Ev],
-    busy: &Union,
-    (stat, min_count): (Stat, u64),
-    w: Window,
-    seg: Interval,
-    (op, bound): (CmpOp, Num),
-) -> Runs {
-    let exact = is_additive(stat) && matches!(op, CmpOp::Gt | CmpOp::Ge) && w.slides();
-    let mut runs = Vec::new();
-    let mut best: Option<Num> = None;
-    let mut samples = 0;
-    let mut judge = |from: i64, window: &[Ev], prefix: Option<i128>| {
-        let when = Interval::new(from, from.saturating_add(w.len_ns));
-        let value = match stat {
-            Stat::Busy => Num::ratio(busy.overlap(when).into(), w.len_ns.into()),
-            _ => window_stat(window, stat, min_count, w, prefix),
-        };
-        let Some(v) = value else { return };
-        samples += 1;
-        if best.is_none_or(|b| better(v, b, op)) {
-            best = Some(v);
-        }
-        if compare(v, op, bound) {
-            push_run(&mut runs, Interval::new(from, when.end.min(seg.end)));
-        }
+/// Whether a statistic depends on the order of the events, or needs more than start and duration.
+fn is_ordered(stat: Stat) -> bool {
+    // Rounding depends on the order in which a spread is summed.
+    matches!(stat, Stat::First | Stat::Last | Stat::Distinct(_) | Stat::Stddev)
+}
+
+/// Sums in the windows that start at an event.
+fn slide(events: &[Ev], stat: Stat, w: Window, seg: Interval, met: &mut Met) {
+    let weight = |e: &Ev| match stat {
+        Stat::Sum => i128::from(e.dur),
+        Stat::Bytes => i128::from(e.bytes),
+        _ => 1,
     };
-    if exact {
-        let weight = |e: &Ev| match stat {
-            Stat::Sum => i128::from(e.dur),
-            Stat::Bytes => i128::from(e.bytes),
-            _ => 1,
+    let (mut end, mut sum) = (0, 0i128);
+    for e in events {
+        let until = e.start.saturating_add(w.len_ns);
+        while end < events.len() && events[end].start < until {
+            sum += weight(&events[end]);
+            end += 1;
+        }
+        let value = match stat {
+            Stat::Rate => Num::ratio(sum, w.len_ns.into()),
+            _ => Some(Num::int(sum)),
         };
-        let (mut end, mut sum) = (0, 0i128);
-        for i in 0..events.len() {
-            while end < events.len() && events[end].start < events[i].start.saturating_add(w.len_ns) {
-                sum += weight(&events[end]);
-                end += 1;
-            }
-            judge(events[i].start, &events[i..end], Some(sum));
-            sum -= weight(&events[i]);
-        }
-    } else if w.every_ns > 0 {
-        let (mut a, mut b) = (0, 0);
-        let mut from = seg.start;
-        while from.saturating_add(w.len_ns) <= seg.end {
-            while a < events.len() && events[a].start < from {
-                a += 1;
-            }
-            b = b.max(a);
-            while b < events.len() && events[b].start < from + w.len_ns {
-                b += 1;
-            }
-            judge(from, &events[a..b], None);
-            from += w.every_ns;
-        }
-    }
-    Runs {
-        truth: Truth::of(!runs.is_empty()),
-        why: None,
-        best: best.map_or_else(Val::nothing, |b| Val::exact(b, samples)),
-        runs,
+        met.take(Interval::new(e.start, until.min(seg.end)), value);
+        sum -= weight(e);
     }
 }
 
-fn window_stat(events: &[Ev], stat: Stat, min_count: u64, w: Window, sum: Option<i128>) -> Option<Num> {
-    let n = events.len() as i128;
-    let total = |f: fn(&Ev) -> i64| sum.unwrap_or_else(|| events.iter().map(|e| i128::from(f(e))).sum());
-    let durs = || events.iter().map(|e| e.dur);
+/// Statistics of events in order, in windows that move in steps.
+fn step(events: &[Ev], (stat, min_count): (Stat, u64), w: Window, seg: Interval, met: &mut Met) {
+    let (mut a, mut b) = (0, 0);
+    for window in stepped(seg, w) {
+        a += events[a..].iter().take_while(|e| e.start < window.start).count();
+        b = b.max(a);
+        b += events[b..].iter().take_while(|e| e.start < window.end).count();
+        met.take(window, ordered_stat(&events[a..b], stat, min_count));
+    }
+}
+
+fn ordered_stat(events: &[Ev], stat: Stat, min_count: u64) -> Option<Num> {
+    if let Stat::Distinct(_) = stat {
+        let codes: std::collections::BTreeSet<u32> = events.iter().filter_map(|e| e.code).collect();
+        return Some(Num::int(codes.len() as i128));
+    }
+    if (events.len() as u64) < min_count {
+        return None;
+    }
     match stat {
-        Stat::Count => Some(Num::int(n)),
-        Stat::Rate => Num::ratio(n, i128::from(w.len_ns)),
-        Stat::Sum => Some(Num::int(total(|e| e.dur))),
-        Stat::Bytes => Some(Num::int(total(|e| e.bytes))),
-        Stat::Distinct(_) => {
-            let codes: std::collections::BTreeSet<u32> = events.iter().filter_map(|e| e.code).collect();
-            Some(Num::int(codes.len() as i128))
-        }
-        _ if n == 0 || n < i128::from(min_count) => None,
-        Stat::Avg => Num::ratio(total(|e| e.dur), n),
-        Stat::Min => durs().min().map(|v| Num::int(v.into())),
-        Stat::Max => durs().max().map(|v| Num::int(v.into())),
         Stat::First => events.first().map(|e| Num::int(e.dur.into())),
         Stat::Last => events.last().map(|e| Num::int(e.dur.into())),
-        Stat::Stddev => Some(Num::int(stddev(&durs().collect::<Vec<_>>()))),
-        Stat::Throughput => Num::ratio(total(|e| e.bytes), events.iter().map(|e| i128::from(e.dur)).sum()),
-        Stat::Pct(p, q) => {
-            let mut durs: Vec<i64> = durs().collect();
-            let k = (durs.len() as u64 * u64::from(p))
-                .div_ceil(u64::from(q.max(1)))
-                .clamp(1, durs.len() as u64);
-            let k = usize::try_from(k - 1).ok()?;
-            Some(Num::int((*durs.select_nth_unstable(k).1).into()))
-        }
-        Stat::Busy => None,
+        _ if events.is_empty() => None,
+        _ => Some(Num::int(stddev(&events.iter().map(|e| e.dur).collect::<Vec<_>>()))),
     }
 }
 
@@ -600,15 +607,18 @@ mod tests {
             code: None,
         };
         let events: Vec<Ev> = (95..106).map(event).collect();
-        let busy = Union::default();
         let w = Window {
             len_ns: 20,
             every_ns: 2,
         };
         let seg = Interval::new(0, 1000);
-        let got = slide(&events, &busy, (Stat::Count, 0), w, seg, (CmpOp::Ge, Num::int(11)));
-        assert_eq!(got.runs, [Interval::new(95, 115)]);
-        let got = slide(&events, &busy, (Stat::Count, 0), w, seg, (CmpOp::Ge, Num::int(12)));
+        let slid = |least: i128| {
+            let mut met = Met::new(CmpOp::Ge, Num::int(least));
+            slide(&events, Stat::Count, w, seg, &mut met);
+            met.runs()
+        };
+        assert_eq!(slid(11).runs, [Interval::new(95, 115)]);
+        let got = slid(12);
         assert_eq!((got.truth, got.best.point()), (Truth::False, Some(Num::int(11))));
     }
 }
