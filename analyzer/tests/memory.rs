@@ -38,7 +38,11 @@ fn least(trace: &Path) -> (u64, usize, u64) {
         match budget::groups(&program, &count, bytes) {
             Ok(groups) => {
                 assert!(groups.iter().all(|g| g.bytes <= bytes));
-                return (bytes, groups.len(), budget::bytes(&plan::needs(&program), &count));
+                return (
+                    bytes,
+                    groups.len(),
+                    budget::bytes(&program, &plan::needs(&program), &count),
+                );
             }
             Err(e) => bytes = e.bytes,
         }

@@ -73,7 +73,7 @@ pub(super) fn judge(
     console: &mut Console,
 ) -> Result<Option<Found>, Failure> {
     let count = engine::count(request.traces, request.threads);
-    let bytes = budget::bytes(whole, &count);
+    let bytes = budget::bytes(program, whole, &count);
     if bytes <= budget {
         return Ok(None);
     }

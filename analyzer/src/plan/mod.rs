@@ -37,10 +37,16 @@ pub fn stored() -> Needs {
 
 /// What the rules themselves need, and the runtime calls: driver calls inside of them count once.
 pub fn asked(program: &Program) -> Needs {
-    let mut needs = Needs::nothing();
+    let mut needs = named(program);
     Op::all()
         .filter(|o| o.def().source == Source::Cuda)
         .for_each(|o| needs.add(o));
+    needs
+}
+
+/// What the rules speak of.
+fn named(program: &Program) -> Needs {
+    let mut needs = Needs::nothing();
     for m in &program.metrics {
         match &m.kind {
             MetricKind::Stat { sel, stat, .. } | MetricKind::Trend { sel, stat, .. } => {

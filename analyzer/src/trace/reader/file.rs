@@ -80,10 +80,12 @@ impl RawFile {
             for lane in found.lanes {
                 *all.rows.entry(lane.key.op).or_default() += lane.rows;
             }
-            if schema.table("causal_chains") {
-                let any = "SELECT EXISTS (SELECT 1 FROM main.causal_chains)";
-                all.chains |= conn.query_row(any, [], |r| r.get::<_, bool>(0)).map_err(sql)?;
-            }
+            let any = |table: &str| {
+                let text = format!("SELECT EXISTS (SELECT 1 FROM main.{table})");
+                Ok::<bool, TraceError>(schema.table(table) && conn.query_row(&text, [], |r| r.get(0)).map_err(sql)?)
+            };
+            all.chains |= any("causal_chains")?;
+            all.details |= any("sched_details")?;
         }
         Ok(())
     }

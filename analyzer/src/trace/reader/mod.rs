@@ -91,6 +91,8 @@ pub struct Count {
     pub rows: BTreeMap<Op, u64>,
     /// Whether another tool stored verdicts.
     pub chains: bool,
+    /// Whether details of times off the CPU are stored.
+    pub details: bool,
 }
 
 /// Counts rows without keeping any; a folder stands for the `*.db` in it. What cannot be read counts as
