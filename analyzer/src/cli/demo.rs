@@ -14,6 +14,7 @@ use super::engine;
 use super::failure::Failure;
 use crate::report::explain::{Parts, text};
 use crate::report::html;
+use crate::simulate::Options;
 
 /// Findings shown in full.
 const TOP: usize = 5;
@@ -67,7 +68,7 @@ pub(super) fn run(args: &DemoArgs, console: &mut Console) -> Result<Outcome, Fai
         .or(scratch.as_ref().map(tempfile::TempDir::path))
         .unwrap_or(Path::new("."));
     let trace = dir.join("trace.db");
-    engine::simulate(&args.case, &trace, None, 1, true)?;
+    engine::simulate(&args.case, &trace, &Options::default(), true)?;
     let mut judged = judge(&trace, console)?;
     if scratch.is_some() {
         for t in &mut judged.analysis.traces {

@@ -337,13 +337,8 @@ pub(super) fn scenarios() -> impl Iterator<Item = (&'static str, &'static str)> 
 }
 
 /// Writes the trace of a case; returns how many events it has.
-pub(super) fn simulate(name: &str, path: &Path, events: Option<u64>, seed: u64, replace: bool) -> Result<u64, Failure> {
-    let options = simulate::Options {
-        events,
-        seed,
-        ..simulate::Options::default()
-    };
-    let summary = simulate::create(name, &options, path, replace)?;
+pub(super) fn simulate(name: &str, path: &Path, options: &simulate::Options, replace: bool) -> Result<u64, Failure> {
+    let summary = simulate::create(name, options, path, replace)?;
     Ok(summary.events)
 }
 

@@ -11,6 +11,7 @@ use super::args::amount;
 use super::console::Console;
 use super::engine;
 use super::failure::Failure;
+use crate::simulate::{Options, SimulateError};
 use crate::unit::show_count;
 
 /// The word that stands for all cases of the labelled corpus.
@@ -38,6 +39,9 @@ pub(super) struct SimulateArgs {
     /// Of the corpus only the cases of this rule
     #[arg(long, value_name = "NAME", conflicts_with = "events")]
     rule: Option<String>,
+    /// Of a job of several ranks only this one, as a recorder on its own host would see it
+    #[arg(long, value_name = "N", conflicts_with = "rule")]
+    rank: Option<i64>,
     /// Replace an existing file
     #[arg(long)]
     force: bool,
@@ -51,19 +55,42 @@ trace stands in its table `truth`; `ingero bench-truth` compares.
 
 Examples:
   ingero simulate hol-blocking -o trace.db
+  ingero simulate ddp-straggler --rank 1 -o rank1.db
   ingero simulate corpus -o corpus/
   ingero simulate corpus --rule SYNC_BOUND -o corpus/
   ingero bench-truth corpus/";
+
+impl SimulateArgs {
+    fn options(&self) -> Options {
+        let mut options = Options {
+            events: self.events,
+            seed: self.seed,
+            rank: self.rank,
+            ..Options::default()
+        };
+        if let Some(rank) = self.rank {
+            options.node = format!("rank{rank}");
+        }
+        options
+    }
+}
 
 pub(super) fn run(args: &SimulateArgs, console: &mut Console) -> Result<Outcome, Failure> {
     let of_corpus = args.scenario.as_deref() == Some(CORPUS);
     if args.rule.is_some() && !of_corpus {
         return Err(Failure::RuleWithoutCorpus);
     }
+    if args.rank.is_some() && of_corpus {
+        return Err(SimulateError::NoRank {
+            name: CORPUS,
+            ranks: None,
+        }
+        .into());
+    }
     match (&args.scenario, &args.output) {
         (Some(_), Some(dir)) if of_corpus => return corpus(dir, args, console),
         (Some(name), Some(path)) => {
-            let events = engine::simulate(name, path, args.events, args.seed, args.force)?;
+            let events = engine::simulate(name, path, &args.options(), args.force)?;
             console.out(&format!("{}: {} events\n", path.display(), show_count(events)))?;
             return Ok(Outcome::Fine);
         }

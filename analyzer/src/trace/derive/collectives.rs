@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::trace::catalogue::{ACROSS_RANKS, Op, Source};
 use crate::trace::model::{Lane, NodeIdx, ProcIdx, Stored, ThreadIdx, Trace};
-use crate::unit::{Interval, show_dur};
+use crate::unit::{Interval, MS, show_dur};
 
 /// What ranks must agree on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -70,8 +70,10 @@ pub(crate) struct Found {
     pub(crate) ops: Vec<(NodeIdx, Op)>,
 }
 
-/// Of the collectives of a communicator, this share (percent) may be undecided for want of equal clocks.
+/// Of the collectives of a communicator, this share (percent) may be undecided for want of equal clocks and
+/// have had so much lateness, ns.
 const UNDECIDED_PERCENT: usize = 10;
+const MATTERS: i64 = MS;
 
 struct Ops {
     entry: Op,
@@ -274,6 +276,7 @@ impl Finder<'_> {
     fn entries(&mut self, members: &[Member], agreed: &[i64], apart: &[Vec<i64>]) {
         let (mut entries, mut lags) = (Vec::new(), Vec::new());
         let mut undecided = 0;
+        let most = apart.iter().flatten().max().copied().unwrap_or(0);
         for n in agreed {
             let calls: Vec<&Call> = members.iter().filter_map(|m| m.calls.get(n)).collect();
             let starts: Vec<i64> = calls.iter().map(|c| c.when.start).collect();
@@ -285,14 +288,16 @@ impl Finder<'_> {
                 entries.push((*call, Interval::new(half.min(own), own)));
             }
             let sure = |i: usize| (0..starts.len()).all(|j| i == j || starts[i] - starts[j] > 2 * apart[i][j]);
+            let here = &entries[entries.len() - starts.len()..];
             match (0..starts.len()).find(|&i| sure(i)) {
-                Some(i) => lags.push(entries[entries.len() - starts.len() + i]),
-                None if apart.iter().flatten().any(|a| *a > 0) => undecided += 1,
-                None => {}
+                Some(i) => lags.push(here[i]),
+                None => {
+                    let seen = here.iter().map(|e| e.1.len()).max().unwrap_or(0);
+                    undecided += usize::from(most > 0 && seen.saturating_add(2 * most) >= MATTERS);
+                }
             }
         }
         if undecided * 100 > agreed.len() * UNDECIDED_PERCENT {
-            let most = apart.iter().flatten().max().copied().unwrap_or(0);
             let why = format!(
                 "its ranks enter {undecided} of {} collectives closer together than twice what their clocks may be \
                  apart ({})",
