@@ -36,20 +36,19 @@ fn rounds(x: &mut Scene<'_>, fast: i64, slow: i64) {
     }
 }
 
-/// A hundred times a second a synchronisation after four launches, and a gap behind it in which something
-/// may be queued.
-fn syncs(x: &mut Scene<'_>, gap: i64, queued: bool) {
+/// Each `period` a synchronisation after four launches, and a gap behind it in which something may be queued.
+fn syncs(x: &mut Scene<'_>, period: i64, gap: i64, queued: bool) {
     x.during(s(12), |x| {
         let start = x.main.now;
         x.launches(4, 25 * US);
         if queued {
             x.launch(8 * US);
         }
-        x.sync(ms(10) - gap - (x.main.now - start));
+        x.sync(period - gap - (x.main.now - start));
         if queued {
             x.launch(8 * US);
         }
-        x.main.now = start + ms(10);
+        x.main.now = start + period;
         x.tick();
     });
 }
@@ -104,6 +103,17 @@ fn churn(x: &mut Scene<'_>, malloc: i64, free: i64, frees: bool) {
     }
 }
 
+/// Something each `period`, in steps.
+fn each(x: &mut Scene<'_>, period: i64, mut planted: impl FnMut(&mut Scene<'_>)) {
+    let mut next = x.main.now;
+    steps(x, |x| {
+        while next <= x.main.now {
+            next += period;
+            planted(x);
+        }
+    });
+}
+
 /// Allocations that fail every 4 s, and what the allocator does then.
 fn retries(x: &mut Scene<'_>, n: i64, frees_after: Option<i64>) {
     for _ in 0..n {
@@ -122,9 +132,9 @@ fn retries(x: &mut Scene<'_>, n: i64, frees_after: Option<i64>) {
     }
 }
 
-/// Ten slow launches while a helper thread frees memory for a part of them, or beside them.
-fn locked(x: &mut Scene<'_>, held: i64, beside: i64) {
-    for _ in 0..10 {
+/// `n` slow launches while a helper thread frees memory for a part of them, or beside them.
+fn locked(x: &mut Scene<'_>, n: i64, held: i64, beside: i64) {
+    for _ in 0..n {
         x.step(|x| {
             let at = x.main.now;
             x.helper_frees(at + 20 * US + beside, held);
@@ -156,16 +166,12 @@ fn idle_gaps(x: &mut Scene<'_>, gap: i64, open: bool, queued: bool) {
 
 /// Captures of graphs, so long apart; they may be thrown away.
 fn captures(x: &mut Scene<'_>, apart: i64, destroy: bool) {
-    let mut next = x.main.now;
-    steps(x, |x| {
-        if x.main.now >= next {
-            next += apart;
-            x.capture(ms(3), 0);
-            x.graph_launch(90 * US);
-            x.graph_launch(90 * US);
-            if destroy {
-                x.destroy_graph();
-            }
+    each(x, apart, |x| {
+        x.capture(ms(3), 0);
+        x.graph_launch(90 * US);
+        x.graph_launch(90 * US);
+        if destroy {
+            x.destroy_graph();
         }
     });
 }
@@ -173,6 +179,7 @@ fn captures(x: &mut Scene<'_>, apart: i64, destroy: bool) {
 pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         rule: "LAUNCH_TAIL_CONTENTION",
+        also: "",
         base: Base::Training,
         swept: "share of the slow launches in which their thread was preempted (50 %)",
         may: &[],
@@ -214,6 +221,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         rule: "LAZY_KERNEL_LOAD",
+        also: "",
         base: Base::Serving,
         swept: "share of the time of slow launches that first uses hold (80 %)",
         may: &[],
@@ -235,6 +243,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         rule: "LAUNCH_QUEUE_FULL",
+        also: "",
         base: Base::Training,
         swept: "launches of a full queue, in lengths of a fast one (5 times)",
         may: &[],
@@ -248,19 +257,21 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         rule: "SYNC_BOUND",
+        also: "",
         base: Base::Training,
         swept: "share of the time after synchronisations in which nothing is queued (10 %)",
         may: &[],
-        plant: |x, by| syncs(x, by.of(ms(1)), false),
+        plant: |x, by| syncs(x, ms(10), by.of(ms(1)), false),
         twins: &[Twin {
             name: "queued",
             about: "as many synchronisations, each with the next work queued right behind it",
             may: &[],
-            plant: |x| syncs(x, 1_200 * US, true),
+            plant: |x| syncs(x, ms(10), 1_200 * US, true),
         }],
     },
     Entry {
         rule: "MEMCPY_BOUND",
+        also: "",
         base: Base::Training,
         swept: "time in copies that block, of 10 s (2 s)",
         may: &[],
@@ -294,6 +305,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         rule: "PAGEABLE_COPY",
+        also: "",
         base: Base::Training,
         swept: "rate of uploads of 8 MiB (1 GB/s)",
         may: &[],
@@ -327,6 +339,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         rule: "COLD_START",
+        also: "",
         base: Base::Starting,
         swept: "time from the first call to steady state (60 s)",
         may: &[],
@@ -353,6 +366,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         rule: "ALLOC_CHURN",
+        also: "",
         base: Base::Training,
         swept: "share of the time in allocations and frees (5 %)",
         may: &[],
@@ -366,6 +380,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         rule: "GRAPH_RECAPTURE",
+        also: "",
         base: Base::Training,
         swept: "graphs made and destroyed in 10 s (20)",
         may: &[],
@@ -379,6 +394,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         rule: "SMALL_KERNEL_STORM",
+        also: "",
         base: Base::Starting,
         swept: "launches in a second (5,000)",
         may: &["WARMUP_ONLY"],
@@ -392,6 +408,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         rule: "CUDA_ERROR_BURST",
+        also: "",
         base: Base::Training,
         swept: "failing calls in 10 s (3)",
         may: &[],
@@ -416,6 +433,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         rule: "XID_ERROR",
+        also: "",
         base: Base::Training,
         swept: "",
         may: &["CUDA_ERROR_BURST"],
@@ -440,6 +458,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         rule: "CUDA_HANG",
+        also: "",
         base: Base::Training,
         swept: "how long a synchronisation has not returned, others took 0.2 s (10 s)",
         may: &[],
@@ -460,6 +479,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         rule: "LAUNCH_BLOCKING_ON",
+        also: "",
         base: Base::Starting,
         swept: "median launch (50 us)",
         may: &[],
@@ -473,6 +493,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         rule: "GRAPH_CAPTURE_FAIL",
+        also: "",
         base: Base::Training,
         swept: "",
         may: &[],
@@ -492,6 +513,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         rule: "PINNED_ALLOC_HOT",
+        also: "",
         base: Base::Training,
         swept: "share of the time in which memory is pinned, ten times a second (5 %)",
         may: &[],
@@ -501,31 +523,27 @@ pub(super) const ENTRIES: &[Entry] = &[
             about: "as much time, once a second",
             may: &[],
             plant: |x| {
-                let mut n = 0;
-                steps(x, |x| {
-                    n += 1;
-                    if n % 5 == 0 {
-                        x.pin(1 << 30, ms(60));
-                    }
-                });
+                each(x, s(1), |x| x.pin(1 << 30, ms(60)));
             },
         }],
     },
     Entry {
         rule: "TINY_COPY_STORM",
+        also: "",
         base: Base::Training,
         swept: "small copies in 5 s (10,000)",
         may: &[],
-        plant: |x, by| tiny_copies(x, by.of(2_000), 4096),
+        plant: |x, by| tiny_copies(x, by.of(2_000), 4096, 70 * US),
         twins: &[Twin {
             name: "larger",
             about: "as many copies of 256 KiB",
             may: &[],
-            plant: |x| tiny_copies(x, 2_400, 256 << 10),
+            plant: |x| tiny_copies(x, 2_400, 256 << 10, 70 * US),
         }],
     },
     Entry {
         rule: "ALLOC_RETRY",
+        also: "",
         base: Base::Training,
         swept: "allocations that fail, after which memory is freed (3)",
         may: &[],
@@ -547,19 +565,21 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         rule: "DRIVER_LOCK_CONTENTION",
+        also: "",
         base: Base::Training,
         swept: "share of the slow launches in which another thread frees memory (80 %)",
         may: &[],
-        plant: |x, by| locked(x, by.of(4_800 * US), 0),
+        plant: |x, by| locked(x, 10, by.of(4_800 * US), 0),
         twins: &[Twin {
             name: "beside",
             about: "as slow, and the other thread frees memory right after",
             may: &[],
-            plant: |x| locked(x, 5_760 * US, ms(8)),
+            plant: |x| locked(x, 10, 5_760 * US, ms(8)),
         }],
     },
     Entry {
         rule: "IDLE_GPU_GAPS",
+        also: "",
         base: Base::Serving,
         swept: "share of the steady time with a request open and nothing queued (15 %)",
         may: &[],
@@ -580,15 +600,121 @@ pub(super) const ENTRIES: &[Entry] = &[
             },
         ],
     },
+    Entry {
+        rule: "LAUNCH_TAIL_CONTENTION",
+        also: "count",
+        base: Base::Training,
+        swept: "launches that are slow because their thread was preempted (10)",
+        may: &[],
+        plant: |x, by| {
+            for _ in 0..by.of(10) {
+                x.step(|x| x.launch_around(ms(4), ms(3), Off::Preempted(NEIGHBOUR)));
+                x.calm(s(1));
+            }
+            x.calm(s(6));
+        },
+        twins: &[],
+    },
+    Entry {
+        rule: "SYNC_BOUND",
+        also: "rate",
+        base: Base::Training,
+        swept: "synchronisations in 10 s (500)",
+        may: &[],
+        plant: |x, by| syncs(x, by.below(ms(20)), ms(3), false),
+        twins: &[],
+    },
+    Entry {
+        rule: "MEMCPY_BOUND",
+        also: "rate",
+        base: Base::Training,
+        swept: "rate of copies that block (200 MB/s)",
+        may: &[],
+        plant: |x, by| {
+            steps(x, |x| {
+                (0..8).for_each(|_| x.upload("cudaMemcpy", ms(6), by.of(200_000_000)))
+            });
+        },
+        twins: &[],
+    },
+    Entry {
+        rule: "ALLOC_CHURN",
+        also: "rate",
+        base: Base::Training,
+        swept: "allocations and frees in 10 s (100)",
+        may: &[],
+        plant: |x, by| {
+            each(x, by.below(ms(100)), |x| {
+                x.malloc(20 << 20, ms(6), 0);
+                x.pass(ms(2));
+                x.free(ms(6));
+                x.pass(ms(2));
+            });
+        },
+        twins: &[],
+    },
+    Entry {
+        rule: "PINNED_ALLOC_HOT",
+        also: "rate",
+        base: Base::Training,
+        swept: "times that memory is pinned in 10 s (50)",
+        may: &[],
+        plant: |x, by| each(x, by.below(ms(200)), |x| x.pin(64 << 20, ms(20))),
+        twins: &[],
+    },
+    Entry {
+        rule: "TINY_COPY_STORM",
+        also: "share",
+        base: Base::Training,
+        swept: "share of the time in small copies (10 %)",
+        may: &[],
+        plant: |x, by| tiny_copies(x, 2_500, 4096, by.of(40 * US)),
+        twins: &[],
+    },
+    Entry {
+        rule: "DRIVER_LOCK_CONTENTION",
+        also: "count",
+        base: Base::Training,
+        swept: "slow launches while another thread frees memory (5)",
+        may: &[],
+        plant: |x, by| locked(x, by.count(5), 5_800 * US, 0),
+        twins: &[],
+    },
+    Entry {
+        rule: "CUDA_HANG",
+        also: "ratio",
+        base: Base::Training,
+        swept: "how long a call has not returned, in times of the longest that did (10 times 1.5 s)",
+        may: &[],
+        plant: |x, by| {
+            x.step(|x| x.sync(ms(1_500)));
+            x.calm(s(5));
+            x.never_returns(Source::Cuda, "cudaStreamSync", by.of(s(15)));
+        },
+        twins: &[],
+    },
+    Entry {
+        rule: "CUDA_HANG",
+        also: "minute",
+        base: Base::Training,
+        swept: "how long a call has not returned, others took 12 s (60 s)",
+        may: &[],
+        plant: |x, by| {
+            x.step(|x| x.sync(s(12)));
+            x.calm(s(5));
+            x.never_returns(Source::Cuda, "cudaStreamSync", by.of(s(60)));
+        },
+        twins: &[],
+    },
 ];
 
 /// Copies at a rate, for 6 s.
-fn tiny_copies(x: &mut Scene<'_>, per_s: i64, bytes: i64) {
+fn tiny_copies(x: &mut Scene<'_>, per_s: i64, bytes: i64, dur: i64) {
     let mut n = 0;
     let start = x.main.now;
     x.during(s(6), |x| {
         n += 1;
-        x.copy("cudaMemcpyAsync", direction::H2D, bytes, 70 * US);
+        x.copy("cudaMemcpyAsync", direction::H2D, bytes, dur);
         x.main.now = x.main.now.max(start + n * (s(1) / per_s));
         x.tick();
     });

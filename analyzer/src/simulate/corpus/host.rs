@@ -30,13 +30,13 @@ fn stints(x: &mut Scene<'_>, mut off: impl FnMut(&mut Scene<'_>)) {
     });
 }
 
-/// The launching thread waits 40 ms of 200 for a CPU, of which the limit explains `throttled`.
-fn limited(x: &mut Scene<'_>, throttled: i64) {
+/// The launching thread waits for a CPU in each step, of which the limit explains `throttled`.
+fn limited(x: &mut Scene<'_>, waits: i64, throttled: i64) {
     x.confine();
     x.throttled(0);
     let (mut sum, mut next) = (0, x.main.now + s(1));
     steps(x, |x| {
-        x.off(ms(40), Off::Preempted(0));
+        x.off(waits, Off::Preempted(0));
         if x.main.now >= next {
             next += s(1);
             sum += 5 * throttled;
@@ -46,15 +46,15 @@ fn limited(x: &mut Scene<'_>, throttled: i64) {
     x.throttled(sum + 5 * throttled);
 }
 
-/// The engine stands still for 30 ms of 200, on its CPU, with a request open, while a process gets pages.
-fn faulting(x: &mut Scene<'_>, pid: i64, pages_per_s: i64) {
+/// The engine stands still for a part of 200 ms, on its CPU, with a request open, while a process gets pages.
+fn faulting(x: &mut Scene<'_>, pid: i64, pages_per_s: i64, still: i64) {
     let until = x.main.now + s(20);
     x.open_request(128, Interval::new(x.main.now, until + s(1)), ms(40));
     let mut next = x.main.now;
     while x.main.now < until {
         let start = x.main.now;
         x.launches(3, 50 * US);
-        x.sync(ms(160));
+        x.sync(ms(200) - still - (x.main.now - start) - 12 * US);
         x.launch(12 * US);
         x.main.now = start + ms(200);
         if x.main.now >= next {
@@ -65,13 +65,13 @@ fn faulting(x: &mut Scene<'_>, pid: i64, pages_per_s: i64) {
     }
 }
 
-/// The loop sleeps twice for a second, while a child of `parent` runs for a part of it.
-fn blocked(x: &mut Scene<'_>, parent: i64, child: i64) {
+/// The loop sleeps twice for `still`, while a child of `parent` runs for a part of it.
+fn blocked(x: &mut Scene<'_>, parent: i64, still: i64, child: i64) {
     for _ in 0..2 {
         x.step(|x| {
             let at = x.main.now;
             x.run_program("git", at + ms(5), child, parent);
-            x.off(s(1), Off::Sleep);
+            x.off(still, Off::Sleep);
         });
         x.calm(s(6));
     }
@@ -96,9 +96,9 @@ fn swapping(x: &mut Scene<'_>, growth: i64) {
     pauses(x, ms(150), Off::Io);
 }
 
-/// A tool polls the GPU, and a launch takes `slow`, so long after it began.
-fn polled(x: &mut Scene<'_>, slow: i64, after: i64) {
-    for _ in 0..26 {
+/// A tool polls the GPU `n` times, and a launch takes `slow`, so long after it began.
+fn polled(x: &mut Scene<'_>, n: i64, slow: i64, after: i64) {
+    for _ in 0..n {
         x.step(|x| {
             let at = x.main.now;
             x.run_program("nvidia-smi", at, ms(30), 1);
@@ -112,6 +112,7 @@ fn polled(x: &mut Scene<'_>, slow: i64, after: i64) {
 pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         rule: "CPU_OVERSUBSCRIPTION",
+        also: "",
         base: Base::Training,
         swept: "share of the time in which the launching thread waits behind its own threads (5 %)",
         may: &[],
@@ -125,6 +126,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         rule: "NOISY_NEIGHBOUR",
+        also: "",
         base: Base::Training,
         swept: "share of the time in which the launching thread waits behind others (10 %)",
         may: &[],
@@ -138,32 +140,35 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         rule: "CPU_THROTTLED_CGROUP",
+        also: "",
         base: Base::Training,
         swept: "share of its waits for a CPU that the limit explains (50 %)",
         may: &[],
-        plant: |x, by| limited(x, by.of(ms(20))),
+        plant: |x, by| limited(x, ms(40), by.of(ms(20))),
         twins: &[Twin {
             name: "no-limit",
             about: "waits as long, and no limit bites",
             may: &[],
-            plant: |x| limited(x, 0),
+            plant: |x| limited(x, ms(40), 0),
         }],
     },
     Entry {
         rule: "PAGE_ALLOC_STORM",
+        also: "",
         base: Base::Serving,
         swept: "pages that the engine gets in 5 s (2 GB)",
         may: &[],
-        plant: |x, by| faulting(x, JOB, by.of(97_656)),
+        plant: |x, by| faulting(x, JOB, by.of(97_656), ms(30)),
         twins: &[Twin {
             name: "another-process",
             about: "another process gets as many pages",
             may: &[],
-            plant: |x| faulting(x, NEIGHBOUR, 117_187),
+            plant: |x| faulting(x, NEIGHBOUR, 117_187, ms(30)),
         }],
     },
     Entry {
         rule: "OOM_KILL",
+        also: "",
         base: Base::Training,
         swept: "",
         may: &[],
@@ -188,19 +193,21 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         rule: "BLOCKED_ON_CHILD",
+        also: "",
         base: Base::Training,
         swept: "share of a standstill in which a child runs (80 %)",
         may: &[],
-        plant: |x, by| blocked(x, JOB, by.of(ms(800))),
+        plant: |x, by| blocked(x, JOB, s(1), by.of(ms(800))),
         twins: &[Twin {
             name: "stranger",
             about: "stands still as long, while somebody else's program runs",
             may: &[],
-            plant: |x| blocked(x, 1, ms(960)),
+            plant: |x| blocked(x, 1, s(1), ms(960)),
         }],
     },
     Entry {
         rule: "DISK_READ_BOUND",
+        also: "",
         base: Base::Training,
         swept: "time without a call, waiting for a device, of 10 s (1 s)",
         may: &[],
@@ -214,6 +221,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         rule: "SWAP_PRESSURE",
+        also: "",
         base: Base::Training,
         swept: "growth of the swap in use (256 MB)",
         may: &["DISK_READ_BOUND"],
@@ -227,15 +235,66 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         rule: "MONITORING_POLL_SPIKE",
+        also: "",
         base: Base::Training,
         swept: "length of the launches inside polls (5 ms)",
         may: &[],
-        plant: |x, by| polled(x, by.of(ms(5)), ms(4)),
+        plant: |x, by| polled(x, 26, by.of(ms(5)), ms(4)),
         twins: &[Twin {
             name: "beside",
             about: "launches as slow, after the polls",
             may: &[],
-            plant: |x| polled(x, ms(6), ms(60)),
+            plant: |x| polled(x, 26, ms(6), ms(60)),
         }],
+    },
+    Entry {
+        rule: "NOISY_NEIGHBOUR",
+        also: "whose",
+        base: Base::Training,
+        swept: "share of its waits for a CPU behind others, not behind its own threads (50 %)",
+        may: &["CPU_OVERSUBSCRIPTION"],
+        plant: |x, by| {
+            stints(x, |x| {
+                x.preempted(by.of(ms(5)));
+                x.behind_helper(ms(10) - by.of(ms(5)));
+            });
+        },
+        twins: &[],
+    },
+    Entry {
+        rule: "CPU_THROTTLED_CGROUP",
+        also: "waits",
+        base: Base::Training,
+        swept: "share of the time in which the launching thread waits (5 %)",
+        may: &[],
+        plant: |x, by| limited(x, of_steady(by.of(ms(10))), ms(30)),
+        twins: &[],
+    },
+    Entry {
+        rule: "PAGE_ALLOC_STORM",
+        also: "still",
+        base: Base::Serving,
+        swept: "time that the engine stands still, of 5 s (500 ms)",
+        may: &[],
+        plant: |x, by| faulting(x, JOB, 130_000, by.of(ms(20))),
+        twins: &[],
+    },
+    Entry {
+        rule: "BLOCKED_ON_CHILD",
+        also: "length",
+        base: Base::Training,
+        swept: "length of a standstill in which a child runs (500 ms)",
+        may: &[],
+        plant: |x, by| blocked(x, JOB, by.of(ms(500)), by.of(ms(480))),
+        twins: &[],
+    },
+    Entry {
+        rule: "MONITORING_POLL_SPIKE",
+        also: "count",
+        base: Base::Training,
+        swept: "slow launches inside polls (20)",
+        may: &[],
+        plant: |x, by| polled(x, by.of(20), ms(8), ms(4)),
+        twins: &[],
     },
 ];

@@ -28,6 +28,8 @@ use scene::{Base, Scene};
 #[derive(Debug)]
 struct Entry {
     rule: &'static str,
+    /// A word for the quantity, where the rule has an entry for another one as well; else empty.
+    also: &'static str,
     base: Base,
     /// The quantity that is swept, with its threshold; empty where a single event decides.
     swept: &'static str,
@@ -135,7 +137,10 @@ pub fn cases() -> Vec<Case> {
 
 impl Entry {
     fn cases(&'static self) -> Vec<Case> {
-        let name = self.rule.to_ascii_lowercase().replace('_', "-");
+        let mut name = self.rule.to_ascii_lowercase().replace('_', "-");
+        if !self.also.is_empty() {
+            name = format!("{name}-{}", self.also);
+        }
         let case = |suffix: &str, kind, about: String, what| Case {
             name: format!("{name}-{suffix}"),
             rule: Some(self.rule),

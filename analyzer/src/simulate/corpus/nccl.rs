@@ -8,12 +8,12 @@ use crate::trace::catalogue::Source;
 use crate::trace::writer::{Detail, Event, NcclCall};
 use crate::unit::US;
 
-/// For 3 s, 600 collectives a second.
-fn collectives(x: &mut Scene<'_>, bytes: i64, dur: i64) {
+/// Collectives at a rate, for 3 s.
+fn collectives(x: &mut Scene<'_>, per_s: i64, bytes: i64, dur: i64) {
     let start = x.main.now;
-    for n in 1..=1_800 {
+    for n in 1..=3 * per_s {
         x.collective(bytes, dur);
-        x.main.now = x.main.now.max(start + n * s(1) / 600);
+        x.main.now = x.main.now.max(start + n * s(1) / per_s);
         x.tick();
     }
     x.calm(s(9));
@@ -135,6 +135,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         rule: "NCCL_HANG",
+        also: "",
         base: Base::Rank,
         swept: "how long a collective has not returned (60 s)",
         may: &[],
@@ -154,6 +155,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         rule: "NCCL_INIT_SLOW",
+        also: "",
         base: Base::Rank,
         swept: "time in which a communicator is made (30 s)",
         may: &[],
@@ -175,15 +177,34 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         rule: "NCCL_SMALL_MESSAGES",
+        also: "",
         base: Base::Rank,
         swept: "share of a second in which small collectives are queued (15 %)",
         may: &[],
-        plant: |x, by| collectives(x, 32 << 10, by.of(250 * US)),
+        plant: |x, by| collectives(x, 600, 32 << 10, by.of(250 * US)),
         twins: &[Twin {
             name: "large",
             about: "as many collectives of 25 MiB",
             may: &[],
-            plant: |x| collectives(x, 25 << 20, 300 * US),
+            plant: |x| collectives(x, 600, 25 << 20, 300 * US),
         }],
+    },
+    Entry {
+        rule: "NCCL_SMALL_MESSAGES",
+        also: "rate",
+        base: Base::Rank,
+        swept: "collectives in a second (500)",
+        may: &[],
+        plant: |x, by| collectives(x, by.of(500), 32 << 10, 400 * US),
+        twins: &[],
+    },
+    Entry {
+        rule: "NCCL_SMALL_MESSAGES",
+        also: "size",
+        base: Base::Rank,
+        swept: "bytes of a collective, at most (256 KiB)",
+        may: &[],
+        plant: |x, by| collectives(x, 600, by.below(256 << 10), 300 * US),
+        twins: &[],
     },
 ];

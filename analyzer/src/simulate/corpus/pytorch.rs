@@ -6,14 +6,15 @@ use super::scene::{Base, Scene};
 use super::{Entry, Twin};
 use crate::unit::US;
 
-/// Once a second the loop waits `wait` for a batch, while the workers work or sleep.
-fn waits(x: &mut Scene<'_>, wait: i64, workers_busy: bool) {
+/// Once a second the loop makes no call for `wait`, asleep for a part of it, while the workers work for a part.
+fn waits(x: &mut Scene<'_>, wait: i64, asleep: i64, work: i64) {
     x.during(s(20), |x| {
         x.step(|x| {
-            if workers_busy {
-                x.workers_busy(wait + ms(20));
+            if work > 0 {
+                x.workers_busy(work);
             }
-            x.off(wait, Off::Sleep);
+            x.off(asleep, Off::Sleep);
+            x.pass(wait - asleep);
         });
         x.calm(ms(700));
     });
@@ -43,19 +44,21 @@ fn emptied(x: &mut Scene<'_>, n: i64, apart: i64) {
 pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         rule: "DATALOADER_STARVATION",
+        also: "",
         base: Base::Training,
         swept: "time without a call, asleep while workers work, of 10 s (1 s)",
         may: &[],
-        plant: |x, by| waits(x, by.of(ms(95)), true),
+        plant: |x, by| waits(x, by.of(ms(95)), by.of(ms(95)), ms(140)),
         twins: &[Twin {
             name: "idle-workers",
             about: "asleep as long, while the workers sleep as well",
             may: &[],
-            plant: |x| waits(x, ms(120), false),
+            plant: |x| waits(x, ms(120), ms(120), 0),
         }],
     },
     Entry {
         rule: "EMPTY_CACHE_LOOP",
+        also: "",
         base: Base::Training,
         swept: "frees in bursts in 10 s (100)",
         may: &[],
@@ -66,5 +69,23 @@ pub(super) const ENTRIES: &[Entry] = &[
             may: &[],
             plant: |x| emptied(x, 6, ms(5)),
         }],
+    },
+    Entry {
+        rule: "DATALOADER_STARVATION",
+        also: "asleep",
+        base: Base::Training,
+        swept: "share of the time without a call in which the loop sleeps (60 %)",
+        may: &[],
+        plant: |x, by| waits(x, ms(150), by.of(ms(90)), ms(170)),
+        twins: &[],
+    },
+    Entry {
+        rule: "DATALOADER_STARVATION",
+        also: "work",
+        base: Base::Training,
+        swept: "share of the time without a call in which workers work (60 %)",
+        may: &[],
+        plant: |x, by| waits(x, ms(150), ms(150), by.of(ms(90))),
+        twins: &[],
     },
 ];

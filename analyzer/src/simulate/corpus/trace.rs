@@ -8,6 +8,7 @@ use crate::unit::US;
 pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         rule: "TRACE_INCOMPLETE",
+        also: "",
         base: Base::Training,
         swept: "longest time without a snapshot of the host (5 s)",
         may: &[],
@@ -27,6 +28,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         rule: "SAMPLED_RATES",
+        also: "",
         base: Base::Training,
         swept: "",
         may: &[],
@@ -49,6 +51,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         rule: "WARMUP_ONLY",
+        also: "",
         base: Base::Starting,
         swept: "steady operation, at most (10 s)",
         may: &[],

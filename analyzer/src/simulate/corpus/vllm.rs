@@ -17,11 +17,11 @@ fn busy(x: &mut Scene<'_>, time: i64) {
     });
 }
 
-/// Ordinary requests, then four light ones that wait for `wait` behind two of `heavy` tokens.
-fn crowd(x: &mut Scene<'_>, heavy: i64, wait: i64, busy_engine: bool) {
+/// Ordinary requests, then four light ones that wait for `wait`; for `behind` of it behind two of `heavy` tokens.
+fn crowd(x: &mut Scene<'_>, heavy: i64, behind: i64, wait: i64, busy_engine: bool) {
     let from = x.main.now + ms(10);
     let at = |n: i64, time: i64| Interval::new(from + n * ms(1), from + n * ms(1) + time);
-    (0..2).for_each(|n| x.open_request(heavy, at(n, wait + s(2)), wait + ms(20)));
+    (0..2).for_each(|n| x.open_request(heavy, at(n, wait + s(2)), behind + ms(5)));
     (2..6).for_each(|n| x.open_request(128, at(n, wait + s(2)), wait));
     if busy_engine {
         busy(x, wait + s(2));
@@ -37,12 +37,12 @@ fn crowd(x: &mut Scene<'_>, heavy: i64, wait: i64, busy_engine: bool) {
     x.calm(s(4));
 }
 
-/// Forty requests, all but the last `n` of which wait for `usual`, those for 1.2 s.
-fn slow_first_tokens(x: &mut Scene<'_>, n: i64, usual: i64) {
+/// Forty requests, all but the last `n` of which wait for `usual`, those for `long`.
+fn slow_first_tokens(x: &mut Scene<'_>, n: i64, usual: i64, long: i64) {
     x.calm(s(2));
     let from = x.main.now;
     for i in 0..40 {
-        let wait = if i < 40 - n { usual } else { ms(1_200) };
+        let wait = if i < 40 - n { usual } else { long };
         let at = from + i * ms(300);
         x.open_request(512, Interval::new(at, at + wait + ms(500)), wait);
     }
@@ -83,22 +83,22 @@ fn slump(x: &mut Scene<'_>, percent: i64, in_request: bool, why: Off) {
     busy(x, s(2));
 }
 
-/// A request of a new kind: the engine makes no call for 2 s, in which a compiler runs for `compiles`.
-fn compiles(x: &mut Scene<'_>, parent: i64, time: i64) {
+/// A request of a new kind: the engine makes no call for `still`, in which a compiler runs for a part.
+fn compiles(x: &mut Scene<'_>, parent: i64, still: i64, time: i64) {
     let from = x.main.now;
     x.launches(12, 300 * US);
     let at = x.main.now;
-    x.run_program("ptxas", at + ms(200), time, parent);
-    x.pass(s(2));
+    x.run_program("ptxas", at + still / 10, time, parent);
+    x.pass(still);
     (0..5).for_each(|_| x.first_use(ms(2)));
-    x.open_request(640, Interval::new(from, x.main.now + s(1)), s(2) + ms(100));
+    x.open_request(640, Interval::new(from, x.main.now + s(1)), still + ms(100));
     (0..30).for_each(|_| x.token());
     x.calm(s(6));
 }
 
-/// Decoding with graphs: each 20 ms a token, of which the host works for `host` with nothing queued, or with
+/// Decoding with graphs: each `period` a token, of which the host works for `host` with nothing queued, or with
 /// the next graph queued.
-fn decode(x: &mut Scene<'_>, host: i64, queued: bool, open: bool) {
+fn decode(x: &mut Scene<'_>, period: i64, host: i64, queued: bool, open: bool) {
     let until = x.main.now + s(14);
     if open {
         x.open_request(128, Interval::new(x.main.now, until + s(1)), ms(40));
@@ -106,23 +106,23 @@ fn decode(x: &mut Scene<'_>, host: i64, queued: bool, open: bool) {
     while x.main.now < until {
         let start = x.main.now;
         x.graph_launch(60 * US);
-        x.sync(ms(20) - host - (x.main.now - start));
+        x.sync(period - host - (x.main.now - start));
         if queued {
             x.graph_launch(60 * US);
         }
-        x.main.now = start + ms(20);
+        x.main.now = start + period;
         x.tick();
     }
 }
 
-/// Eight requests wait for 600 ms, beside one that asks for `logprobs`; the front end computes for a part of it.
-fn held_up(x: &mut Scene<'_>, logprobs: i64, computes: i64) {
+/// `n` requests wait for 600 ms, beside one that asks for `logprobs`; the front end computes for a part of it.
+fn held_up(x: &mut Scene<'_>, n: i64, logprobs: i64, computes: i64) {
     x.calm(s(3));
     let from = x.main.now;
     x.logprobs = Some(logprobs);
     x.open_request(96, Interval::new(from, from + s(2)), ms(60));
     x.logprobs = Some(0);
-    for n in 0..8 {
+    for n in 0..n {
         let at = from + ms(10) + n * ms(1);
         x.open_request(128, Interval::new(at, at + s(1)), ms(600));
     }
@@ -150,40 +150,43 @@ fn eager(x: &mut Scene<'_>, launches: i64, wait: i64) {
 pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         rule: "HOL_BLOCKING",
+        also: "",
         base: Base::Serving,
         swept: "how long light requests wait behind heavy ones (1 s)",
         may: &[],
-        plant: |x, by| crowd(x, 2_048, by.of(s(1)), true),
+        plant: |x, by| crowd(x, 2_048, by.of(s(1)), by.of(s(1)), true),
         twins: &[
             Twin {
                 name: "same-size",
                 about: "waits as long, behind requests of twice the size",
                 may: &[],
-                plant: |x| crowd(x, 256, ms(1_200), true),
+                plant: |x| crowd(x, 256, ms(1_200), ms(1_200), true),
             },
             Twin {
                 name: "idle-engine",
                 about: "waits for 5 s, and the engine does nothing meanwhile",
                 may: &[],
-                plant: |x| crowd(x, 2_048, s(5), false),
+                plant: |x| crowd(x, 2_048, s(5), s(5), false),
             },
         ],
     },
     Entry {
         rule: "SLOW_FIRST_TOKEN",
+        also: "",
         base: Base::Serving,
         swept: "requests that wait 1.2 s for their first token (5)",
         may: &[],
-        plant: |x, by| slow_first_tokens(x, by.count(5), ms(40)),
+        plant: |x, by| slow_first_tokens(x, by.count(5), ms(40), ms(1_200)),
         twins: &[Twin {
             name: "usual",
             about: "as many wait as long, which is four times the usual wait",
             may: &[],
-            plant: |x| slow_first_tokens(x, 6, ms(300)),
+            plant: |x| slow_first_tokens(x, 6, ms(300), ms(1_200)),
         }],
     },
     Entry {
         rule: "ENGINE_STALL",
+        also: "",
         base: Base::Serving,
         swept: "time without a call while a request is open (500 ms)",
         may: &[],
@@ -197,6 +200,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         rule: "LAUNCH_RATE_COLLAPSE",
+        also: "",
         base: Base::Serving,
         swept: "launches a second, at most this part of those before (40 %)",
         may: &[],
@@ -210,40 +214,43 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         rule: "JIT_COMPILE_STALL",
+        also: "",
         base: Base::Serving,
         swept: "share of a standstill in which a compiler runs (25 %)",
         may: &["ENGINE_STALL"],
-        plant: |x, by| compiles(x, JOB, by.of(ms(500))),
+        plant: |x, by| compiles(x, JOB, s(2), by.of(ms(500))),
         twins: &[Twin {
             name: "stranger",
             about: "stands still as long, while somebody else's compiler runs",
             may: &["ENGINE_STALL"],
-            plant: |x| compiles(x, 1, ms(600)),
+            plant: |x| compiles(x, 1, s(2), ms(600)),
         }],
     },
     Entry {
         rule: "DECODE_HOST_GAP",
+        also: "",
         base: Base::Serving,
         swept: "host time between the graphs of a decode, of 10 s (2 s)",
         may: &["SYNC_BOUND"],
-        plant: |x, by| decode(x, by.of(ms(4)), false, true),
+        plant: |x, by| decode(x, ms(20), by.of(ms(4)), false, true),
         twins: &[
             Twin {
                 name: "queued",
                 about: "the next graph is queued before the host works",
                 may: &[],
-                plant: |x| decode(x, 4_800 * US, true, true),
+                plant: |x| decode(x, ms(20), 4_800 * US, true, true),
             },
             Twin {
                 name: "no-request",
                 about: "the same gaps, and no request is open",
                 may: &["SYNC_BOUND"],
-                plant: |x| decode(x, 4_800 * US, false, false),
+                plant: |x| decode(x, ms(20), 4_800 * US, false, false),
             },
         ],
     },
     Entry {
         rule: "EAGER_DECODE",
+        also: "",
         base: Base::Eager,
         swept: "launches of a token, without a graph (300)",
         may: &[],
@@ -257,28 +264,75 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         rule: "FRONTEND_CPU_BOUND",
+        also: "",
         base: Base::Serving,
         swept: "share of long waits for a first token in which the front end computes (50 %)",
         may: &["SLOW_FIRST_TOKEN"],
-        plant: |x, by| held_up(x, 0, by.of(ms(300))),
+        plant: |x, by| held_up(x, 8, 0, by.of(ms(300))),
         twins: &[Twin {
             name: "asleep",
             about: "waits as long, and the front end sleeps",
             may: &["SLOW_FIRST_TOKEN"],
-            plant: |x| held_up(x, 0, 0),
+            plant: |x| held_up(x, 8, 0, 0),
         }],
     },
     Entry {
         rule: "LOGPROBS_AMPLIFICATION",
+        also: "",
         base: Base::Serving,
         swept: "log probabilities of the request beside (5)",
         may: &["SLOW_FIRST_TOKEN", "FRONTEND_CPU_BOUND"],
-        plant: |x, by| held_up(x, by.count(5), ms(580)),
+        plant: |x, by| held_up(x, 8, by.count(5), ms(580)),
         twins: &[Twin {
             name: "asleep",
             about: "waits as long beside as many log probabilities, and the front end sleeps",
             may: &["SLOW_FIRST_TOKEN"],
-            plant: |x| held_up(x, 20, 0),
+            plant: |x| held_up(x, 8, 20, 0),
         }],
+    },
+    Entry {
+        rule: "HOL_BLOCKING",
+        also: "behind",
+        base: Base::Serving,
+        swept: "share of its wait that a light request is behind heavy ones (80 %)",
+        may: &[],
+        plant: |x, by| crowd(x, 2_048, by.of(ms(2_400)), s(3), true),
+        twins: &[],
+    },
+    Entry {
+        rule: "SLOW_FIRST_TOKEN",
+        also: "factor",
+        base: Base::Serving,
+        swept: "wait for a first token, in times of the usual (5 times)",
+        may: &[],
+        plant: |x, by| slow_first_tokens(x, 8, ms(240), by.of(ms(1_200))),
+        twins: &[],
+    },
+    Entry {
+        rule: "JIT_COMPILE_STALL",
+        also: "length",
+        base: Base::Serving,
+        swept: "length of a standstill in which a compiler runs (300 ms)",
+        may: &[],
+        plant: |x, by| compiles(x, JOB, by.of(ms(300)), by.of(ms(150))),
+        twins: &[],
+    },
+    Entry {
+        rule: "DECODE_HOST_GAP",
+        also: "length",
+        base: Base::Serving,
+        swept: "host time between two graphs of a decode (2 ms)",
+        may: &["SYNC_BOUND"],
+        plant: |x, by| decode(x, ms(7), by.of(ms(2)), false, true),
+        twins: &[],
+    },
+    Entry {
+        rule: "FRONTEND_CPU_BOUND",
+        also: "count",
+        base: Base::Serving,
+        swept: "requests that wait long while the front end computes (5)",
+        may: &["SLOW_FIRST_TOKEN"],
+        plant: |x, by| held_up(x, by.count(5), 0, ms(500)),
+        twins: &[],
     },
 ];
