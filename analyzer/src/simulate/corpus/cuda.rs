@@ -179,7 +179,6 @@ fn captures(x: &mut Scene<'_>, apart: i64, destroy: bool) {
 pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         rule: "LAUNCH_TAIL_CONTENTION",
-        also: "",
         base: Base::Training,
         swept: "share of the slow launches in which their thread was preempted (50 %)",
         may: &[],
@@ -221,7 +220,6 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         rule: "LAZY_KERNEL_LOAD",
-        also: "",
         base: Base::Serving,
         swept: "share of the time of slow launches that first uses hold (80 %)",
         may: &[],
@@ -243,7 +241,6 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         rule: "LAUNCH_QUEUE_FULL",
-        also: "",
         base: Base::Training,
         swept: "launches of a full queue, in lengths of a fast one (5 times)",
         may: &[],
@@ -257,7 +254,6 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         rule: "SYNC_BOUND",
-        also: "",
         base: Base::Training,
         swept: "share of the time after synchronisations in which nothing is queued (10 %)",
         may: &[],
@@ -271,7 +267,6 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         rule: "MEMCPY_BOUND",
-        also: "",
         base: Base::Training,
         swept: "time in copies that block, of 10 s (2 s)",
         may: &[],
@@ -305,7 +300,6 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         rule: "PAGEABLE_COPY",
-        also: "",
         base: Base::Training,
         swept: "rate of uploads of 8 MiB (1 GB/s)",
         may: &[],
@@ -339,7 +333,6 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         rule: "COLD_START",
-        also: "",
         base: Base::Starting,
         swept: "time from the first call to steady state (60 s)",
         may: &[],
@@ -366,7 +359,6 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         rule: "ALLOC_CHURN",
-        also: "",
         base: Base::Training,
         swept: "share of the time in allocations and frees (5 %)",
         may: &[],
@@ -380,7 +372,6 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         rule: "GRAPH_RECAPTURE",
-        also: "",
         base: Base::Training,
         swept: "graphs made and destroyed in 10 s (20)",
         may: &[],
@@ -394,7 +385,6 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         rule: "SMALL_KERNEL_STORM",
-        also: "",
         base: Base::Starting,
         swept: "launches in a second (5,000)",
         may: &["WARMUP_ONLY"],
@@ -408,7 +398,6 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         rule: "CUDA_ERROR_BURST",
-        also: "",
         base: Base::Training,
         swept: "failing calls in 10 s (3)",
         may: &[],
@@ -433,7 +422,6 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         rule: "XID_ERROR",
-        also: "",
         base: Base::Training,
         swept: "",
         may: &["CUDA_ERROR_BURST"],
@@ -458,7 +446,6 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         rule: "CUDA_HANG",
-        also: "",
         base: Base::Training,
         swept: "how long a synchronisation has not returned, others took 0.2 s (10 s)",
         may: &[],
@@ -479,7 +466,6 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         rule: "LAUNCH_BLOCKING_ON",
-        also: "",
         base: Base::Starting,
         swept: "median launch (50 us)",
         may: &[],
@@ -493,7 +479,6 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         rule: "GRAPH_CAPTURE_FAIL",
-        also: "",
         base: Base::Training,
         swept: "",
         may: &[],
@@ -513,7 +498,6 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         rule: "PINNED_ALLOC_HOT",
-        also: "",
         base: Base::Training,
         swept: "share of the time in which memory is pinned, ten times a second (5 %)",
         may: &[],
@@ -529,7 +513,6 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         rule: "TINY_COPY_STORM",
-        also: "",
         base: Base::Training,
         swept: "small copies in 5 s (10,000)",
         may: &[],
@@ -543,7 +526,6 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         rule: "ALLOC_RETRY",
-        also: "",
         base: Base::Training,
         swept: "allocations that fail, after which memory is freed (3)",
         may: &[],
@@ -565,7 +547,6 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         rule: "DRIVER_LOCK_CONTENTION",
-        also: "",
         base: Base::Training,
         swept: "share of the slow launches in which another thread frees memory (80 %)",
         may: &[],
@@ -579,7 +560,6 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         rule: "IDLE_GPU_GAPS",
-        also: "",
         base: Base::Serving,
         swept: "share of the steady time with a request open and nothing queued (15 %)",
         may: &[],
@@ -600,112 +580,6 @@ pub(super) const ENTRIES: &[Entry] = &[
             },
         ],
     },
-    Entry {
-        rule: "LAUNCH_TAIL_CONTENTION",
-        also: "count",
-        base: Base::Training,
-        swept: "launches that are slow because their thread was preempted (10)",
-        may: &[],
-        plant: |x, by| {
-            for _ in 0..by.of(10) {
-                x.step(|x| x.launch_around(ms(4), ms(3), Off::Preempted(NEIGHBOUR)));
-                x.calm(s(1));
-            }
-            x.calm(s(6));
-        },
-        twins: &[],
-    },
-    Entry {
-        rule: "SYNC_BOUND",
-        also: "rate",
-        base: Base::Training,
-        swept: "synchronisations in 10 s (500)",
-        may: &[],
-        plant: |x, by| syncs(x, by.below(ms(20)), ms(3), false),
-        twins: &[],
-    },
-    Entry {
-        rule: "MEMCPY_BOUND",
-        also: "rate",
-        base: Base::Training,
-        swept: "rate of copies that block (200 MB/s)",
-        may: &[],
-        plant: |x, by| {
-            steps(x, |x| {
-                (0..8).for_each(|_| x.upload("cudaMemcpy", ms(6), by.of(200_000_000)))
-            });
-        },
-        twins: &[],
-    },
-    Entry {
-        rule: "ALLOC_CHURN",
-        also: "rate",
-        base: Base::Training,
-        swept: "allocations and frees in 10 s (100)",
-        may: &[],
-        plant: |x, by| {
-            each(x, by.below(ms(100)), |x| {
-                x.malloc(20 << 20, ms(6), 0);
-                x.pass(ms(2));
-                x.free(ms(6));
-                x.pass(ms(2));
-            });
-        },
-        twins: &[],
-    },
-    Entry {
-        rule: "PINNED_ALLOC_HOT",
-        also: "rate",
-        base: Base::Training,
-        swept: "times that memory is pinned in 10 s (50)",
-        may: &[],
-        plant: |x, by| each(x, by.below(ms(200)), |x| x.pin(64 << 20, ms(20))),
-        twins: &[],
-    },
-    Entry {
-        rule: "TINY_COPY_STORM",
-        also: "share",
-        base: Base::Training,
-        swept: "share of the time in small copies (10 %)",
-        may: &[],
-        plant: |x, by| tiny_copies(x, 2_500, 4096, by.of(40 * US)),
-        twins: &[],
-    },
-    Entry {
-        rule: "DRIVER_LOCK_CONTENTION",
-        also: "count",
-        base: Base::Training,
-        swept: "slow launches while another thread frees memory (5)",
-        may: &[],
-        plant: |x, by| locked(x, by.count(5), 5_800 * US, 0),
-        twins: &[],
-    },
-    Entry {
-        rule: "CUDA_HANG",
-        also: "ratio",
-        base: Base::Training,
-        swept: "how long a call has not returned, in times of the longest that did (10 times 1.5 s)",
-        may: &[],
-        plant: |x, by| {
-            x.step(|x| x.sync(ms(1_500)));
-            x.calm(s(5));
-            x.never_returns(Source::Cuda, "cudaStreamSync", by.of(s(15)));
-        },
-        twins: &[],
-    },
-    Entry {
-        rule: "CUDA_HANG",
-        also: "minute",
-        base: Base::Training,
-        swept: "how long a call has not returned, others took 12 s (60 s)",
-        may: &[],
-        plant: |x, by| {
-            x.step(|x| x.sync(s(12)));
-            x.calm(s(5));
-            x.never_returns(Source::Cuda, "cudaStreamSync", by.of(s(60)));
-        },
-        twins: &[],
-    },
 ];
 
 /// Copies at a rate, for 6 s.
@@ -719,3 +593,131 @@ fn tiny_copies(x: &mut Scene<'_>, per_s: i64, bytes: i64, dur: i64) {
         x.tick();
     });
 }
+
+/// Other quantities of the same rules, by a word for each.
+pub(super) const MORE: &[(&str, Entry)] = &[
+    (
+        "count",
+        Entry {
+            rule: "LAUNCH_TAIL_CONTENTION",
+            base: Base::Training,
+            swept: "launches that are slow because their thread was preempted (10)",
+            may: &[],
+            plant: |x, by| {
+                for _ in 0..by.of(10) {
+                    x.step(|x| x.launch_around(ms(4), ms(3), Off::Preempted(NEIGHBOUR)));
+                    x.calm(s(1));
+                }
+                x.calm(s(6));
+            },
+            twins: &[],
+        },
+    ),
+    (
+        "rate",
+        Entry {
+            rule: "SYNC_BOUND",
+            base: Base::Training,
+            swept: "synchronisations in 10 s (500)",
+            may: &[],
+            plant: |x, by| syncs(x, by.below(ms(20)), ms(3), false),
+            twins: &[],
+        },
+    ),
+    (
+        "rate",
+        Entry {
+            rule: "MEMCPY_BOUND",
+            base: Base::Training,
+            swept: "rate of copies that block (200 MB/s)",
+            may: &[],
+            plant: |x, by| {
+                steps(x, |x| {
+                    (0..8).for_each(|_| x.upload("cudaMemcpy", ms(6), by.of(200_000_000)))
+                });
+            },
+            twins: &[],
+        },
+    ),
+    (
+        "rate",
+        Entry {
+            rule: "ALLOC_CHURN",
+            base: Base::Training,
+            swept: "allocations and frees in 10 s (100)",
+            may: &[],
+            plant: |x, by| {
+                each(x, by.below(ms(100)), |x| {
+                    x.malloc(20 << 20, ms(6), 0);
+                    x.pass(ms(2));
+                    x.free(ms(6));
+                    x.pass(ms(2));
+                });
+            },
+            twins: &[],
+        },
+    ),
+    (
+        "rate",
+        Entry {
+            rule: "PINNED_ALLOC_HOT",
+            base: Base::Training,
+            swept: "times that memory is pinned in 10 s (50)",
+            may: &[],
+            plant: |x, by| each(x, by.below(ms(200)), |x| x.pin(64 << 20, ms(20))),
+            twins: &[],
+        },
+    ),
+    (
+        "share",
+        Entry {
+            rule: "TINY_COPY_STORM",
+            base: Base::Training,
+            swept: "share of the time in small copies (10 %)",
+            may: &[],
+            plant: |x, by| tiny_copies(x, 2_500, 4096, by.of(40 * US)),
+            twins: &[],
+        },
+    ),
+    (
+        "count",
+        Entry {
+            rule: "DRIVER_LOCK_CONTENTION",
+            base: Base::Training,
+            swept: "slow launches while another thread frees memory (5)",
+            may: &[],
+            plant: |x, by| locked(x, by.count(5), 5_800 * US, 0),
+            twins: &[],
+        },
+    ),
+    (
+        "ratio",
+        Entry {
+            rule: "CUDA_HANG",
+            base: Base::Training,
+            swept: "how long a call has not returned, in times of the longest that did (10 times 1.5 s)",
+            may: &[],
+            plant: |x, by| {
+                x.step(|x| x.sync(ms(1_500)));
+                x.calm(s(5));
+                x.never_returns(Source::Cuda, "cudaStreamSync", by.of(s(15)));
+            },
+            twins: &[],
+        },
+    ),
+    (
+        "minute",
+        Entry {
+            rule: "CUDA_HANG",
+            base: Base::Training,
+            swept: "how long a call has not returned, others took 12 s (60 s)",
+            may: &[],
+            plant: |x, by| {
+                x.step(|x| x.sync(s(12)));
+                x.calm(s(5));
+                x.never_returns(Source::Cuda, "cudaStreamSync", by.of(s(60)));
+            },
+            twins: &[],
+        },
+    ),
+];

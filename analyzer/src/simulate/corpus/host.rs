@@ -50,7 +50,8 @@ fn limited(x: &mut Scene<'_>, waits: i64, throttled: i64) {
 fn faulting(x: &mut Scene<'_>, pid: i64, pages_per_s: i64, still: i64) {
     let until = x.main.now + s(20);
     x.open_request(128, Interval::new(x.main.now, until + s(1)), ms(40));
-    let mut next = x.main.now;
+    // Later than the pause before it.
+    let mut next = x.main.now + s(6);
     while x.main.now < until {
         let start = x.main.now;
         x.launches(3, 50 * US);
@@ -112,7 +113,6 @@ fn polled(x: &mut Scene<'_>, n: i64, slow: i64, after: i64) {
 pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         rule: "CPU_OVERSUBSCRIPTION",
-        also: "",
         base: Base::Training,
         swept: "share of the time in which the launching thread waits behind its own threads (5 %)",
         may: &[],
@@ -126,7 +126,6 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         rule: "NOISY_NEIGHBOUR",
-        also: "",
         base: Base::Training,
         swept: "share of the time in which the launching thread waits behind others (10 %)",
         may: &[],
@@ -140,7 +139,6 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         rule: "CPU_THROTTLED_CGROUP",
-        also: "",
         base: Base::Training,
         swept: "share of its waits for a CPU that the limit explains (50 %)",
         may: &[],
@@ -154,7 +152,6 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         rule: "PAGE_ALLOC_STORM",
-        also: "",
         base: Base::Serving,
         swept: "pages that the engine gets in 5 s (2 GB)",
         may: &[],
@@ -168,7 +165,6 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         rule: "OOM_KILL",
-        also: "",
         base: Base::Training,
         swept: "",
         may: &[],
@@ -193,7 +189,6 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         rule: "BLOCKED_ON_CHILD",
-        also: "",
         base: Base::Training,
         swept: "share of a standstill in which a child runs (80 %)",
         may: &[],
@@ -207,7 +202,6 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         rule: "DISK_READ_BOUND",
-        also: "",
         base: Base::Training,
         swept: "time without a call, waiting for a device, of 10 s (1 s)",
         may: &[],
@@ -221,7 +215,6 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         rule: "SWAP_PRESSURE",
-        also: "",
         base: Base::Training,
         swept: "growth of the swap in use (256 MB)",
         may: &["DISK_READ_BOUND"],
@@ -235,7 +228,6 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         rule: "MONITORING_POLL_SPIKE",
-        also: "",
         base: Base::Training,
         swept: "length of the launches inside polls (5 ms)",
         may: &[],
@@ -247,54 +239,68 @@ pub(super) const ENTRIES: &[Entry] = &[
             plant: |x| polled(x, 26, ms(6), ms(60)),
         }],
     },
-    Entry {
-        rule: "NOISY_NEIGHBOUR",
-        also: "whose",
-        base: Base::Training,
-        swept: "share of its waits for a CPU behind others, not behind its own threads (50 %)",
-        may: &["CPU_OVERSUBSCRIPTION"],
-        plant: |x, by| {
-            stints(x, |x| {
-                x.preempted(by.of(ms(5)));
-                x.behind_helper(ms(10) - by.of(ms(5)));
-            });
+];
+
+/// Other quantities of the same rules, by a word for each.
+pub(super) const MORE: &[(&str, Entry)] = &[
+    (
+        "whose",
+        Entry {
+            rule: "NOISY_NEIGHBOUR",
+            base: Base::Training,
+            swept: "share of its waits for a CPU behind others, not behind its own threads (50 %)",
+            may: &["CPU_OVERSUBSCRIPTION"],
+            plant: |x, by| {
+                stints(x, |x| {
+                    x.preempted(by.of(ms(5)));
+                    x.behind_helper(ms(10) - by.of(ms(5)));
+                });
+            },
+            twins: &[],
         },
-        twins: &[],
-    },
-    Entry {
-        rule: "CPU_THROTTLED_CGROUP",
-        also: "waits",
-        base: Base::Training,
-        swept: "share of the time in which the launching thread waits (5 %)",
-        may: &[],
-        plant: |x, by| limited(x, of_steady(by.of(ms(10))), ms(30)),
-        twins: &[],
-    },
-    Entry {
-        rule: "PAGE_ALLOC_STORM",
-        also: "still",
-        base: Base::Serving,
-        swept: "time that the engine stands still, of 5 s (500 ms)",
-        may: &[],
-        plant: |x, by| faulting(x, JOB, 130_000, by.of(ms(20))),
-        twins: &[],
-    },
-    Entry {
-        rule: "BLOCKED_ON_CHILD",
-        also: "length",
-        base: Base::Training,
-        swept: "length of a standstill in which a child runs (500 ms)",
-        may: &[],
-        plant: |x, by| blocked(x, JOB, by.of(ms(500)), by.of(ms(480))),
-        twins: &[],
-    },
-    Entry {
-        rule: "MONITORING_POLL_SPIKE",
-        also: "count",
-        base: Base::Training,
-        swept: "slow launches inside polls (20)",
-        may: &[],
-        plant: |x, by| polled(x, by.of(20), ms(8), ms(4)),
-        twins: &[],
-    },
+    ),
+    (
+        "waits",
+        Entry {
+            rule: "CPU_THROTTLED_CGROUP",
+            base: Base::Training,
+            swept: "share of the time in which the launching thread waits (5 %)",
+            may: &[],
+            plant: |x, by| limited(x, of_steady(by.of(ms(10))), ms(30)),
+            twins: &[],
+        },
+    ),
+    (
+        "still",
+        Entry {
+            rule: "PAGE_ALLOC_STORM",
+            base: Base::Serving,
+            swept: "time that the engine stands still, of 5 s (500 ms)",
+            may: &[],
+            plant: |x, by| faulting(x, JOB, 130_000, by.of(ms(20))),
+            twins: &[],
+        },
+    ),
+    (
+        "length",
+        Entry {
+            rule: "BLOCKED_ON_CHILD",
+            base: Base::Training,
+            swept: "length of a standstill in which a child runs (500 ms)",
+            may: &[],
+            plant: |x, by| blocked(x, JOB, by.of(ms(500)), by.of(ms(480))),
+            twins: &[],
+        },
+    ),
+    (
+        "count",
+        Entry {
+            rule: "MONITORING_POLL_SPIKE",
+            base: Base::Training,
+            swept: "slow launches inside polls (20)",
+            may: &[],
+            plant: |x, by| polled(x, by.of(20), ms(8), ms(4)),
+            twins: &[],
+        },
+    ),
 ];

@@ -28,8 +28,6 @@ use scene::{Base, Scene};
 #[derive(Debug)]
 struct Entry {
     rule: &'static str,
-    /// A word for the quantity, where the rule has an entry for another one as well; else empty.
-    also: &'static str,
     base: Base,
     /// The quantity that is swept, with its threshold; empty where a single event decides.
     swept: &'static str,
@@ -131,15 +129,19 @@ pub fn cases() -> Vec<Case> {
         nccl::ENTRIES,
         host::ENTRIES,
     ];
-    let of_rules = packs.into_iter().flatten().flat_map(Entry::cases);
-    of_rules.chain(controls::CONTROLS.iter().map(Control::case)).collect()
+    let more = [cuda::MORE, pytorch::MORE, vllm::MORE, nccl::MORE, host::MORE];
+    let of_rules = packs.into_iter().flatten().flat_map(|e| e.cases(""));
+    let more = more.into_iter().flatten().flat_map(|(word, e)| e.cases(word));
+    let healthy = controls::CONTROLS.iter().map(Control::case);
+    of_rules.chain(more).chain(healthy).collect()
 }
 
 impl Entry {
-    fn cases(&'static self) -> Vec<Case> {
+    /// Its traces; `word` names the quantity where it is not the first of its rule.
+    fn cases(&'static self, word: &str) -> Vec<Case> {
         let mut name = self.rule.to_ascii_lowercase().replace('_', "-");
-        if !self.also.is_empty() {
-            name = format!("{name}-{}", self.also);
+        if !word.is_empty() {
+            name = format!("{name}-{word}");
         }
         let case = |suffix: &str, kind, about: String, what| Case {
             name: format!("{name}-{suffix}"),

@@ -135,7 +135,6 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         rule: "NCCL_HANG",
-        also: "",
         base: Base::Rank,
         swept: "how long a collective has not returned (60 s)",
         may: &[],
@@ -155,7 +154,6 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         rule: "NCCL_INIT_SLOW",
-        also: "",
         base: Base::Rank,
         swept: "time in which a communicator is made (30 s)",
         may: &[],
@@ -177,7 +175,6 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         rule: "NCCL_SMALL_MESSAGES",
-        also: "",
         base: Base::Rank,
         swept: "share of a second in which small collectives are queued (15 %)",
         may: &[],
@@ -189,22 +186,30 @@ pub(super) const ENTRIES: &[Entry] = &[
             plant: |x| collectives(x, 600, 25 << 20, 300 * US),
         }],
     },
-    Entry {
-        rule: "NCCL_SMALL_MESSAGES",
-        also: "rate",
-        base: Base::Rank,
-        swept: "collectives in a second (500)",
-        may: &[],
-        plant: |x, by| collectives(x, by.of(500), 32 << 10, 400 * US),
-        twins: &[],
-    },
-    Entry {
-        rule: "NCCL_SMALL_MESSAGES",
-        also: "size",
-        base: Base::Rank,
-        swept: "bytes of a collective, at most (256 KiB)",
-        may: &[],
-        plant: |x, by| collectives(x, 600, by.below(256 << 10), 300 * US),
-        twins: &[],
-    },
+];
+
+/// Other quantities of the same rules, by a word for each.
+pub(super) const MORE: &[(&str, Entry)] = &[
+    (
+        "rate",
+        Entry {
+            rule: "NCCL_SMALL_MESSAGES",
+            base: Base::Rank,
+            swept: "collectives in a second (500)",
+            may: &[],
+            plant: |x, by| collectives(x, by.of(500), 32 << 10, 400 * US),
+            twins: &[],
+        },
+    ),
+    (
+        "size",
+        Entry {
+            rule: "NCCL_SMALL_MESSAGES",
+            base: Base::Rank,
+            swept: "bytes of a collective, at most (256 KiB)",
+            may: &[],
+            plant: |x, by| collectives(x, 600, by.below(256 << 10), 300 * US),
+            twins: &[],
+        },
+    ),
 ];

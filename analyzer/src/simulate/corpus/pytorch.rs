@@ -44,7 +44,6 @@ fn emptied(x: &mut Scene<'_>, n: i64, apart: i64) {
 pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         rule: "DATALOADER_STARVATION",
-        also: "",
         base: Base::Training,
         swept: "time without a call, asleep while workers work, of 10 s (1 s)",
         may: &[],
@@ -58,7 +57,6 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         rule: "EMPTY_CACHE_LOOP",
-        also: "",
         base: Base::Training,
         swept: "frees in bursts in 10 s (100)",
         may: &[],
@@ -70,22 +68,30 @@ pub(super) const ENTRIES: &[Entry] = &[
             plant: |x| emptied(x, 6, ms(5)),
         }],
     },
-    Entry {
-        rule: "DATALOADER_STARVATION",
-        also: "asleep",
-        base: Base::Training,
-        swept: "share of the time without a call in which the loop sleeps (60 %)",
-        may: &[],
-        plant: |x, by| waits(x, ms(150), by.of(ms(90)), ms(170)),
-        twins: &[],
-    },
-    Entry {
-        rule: "DATALOADER_STARVATION",
-        also: "work",
-        base: Base::Training,
-        swept: "share of the time without a call in which workers work (60 %)",
-        may: &[],
-        plant: |x, by| waits(x, ms(150), ms(150), by.of(ms(90))),
-        twins: &[],
-    },
+];
+
+/// Other quantities of the same rules, by a word for each.
+pub(super) const MORE: &[(&str, Entry)] = &[
+    (
+        "asleep",
+        Entry {
+            rule: "DATALOADER_STARVATION",
+            base: Base::Training,
+            swept: "share of the time without a call in which the loop sleeps (60 %)",
+            may: &[],
+            plant: |x, by| waits(x, ms(150), by.of(ms(90)), ms(170)),
+            twins: &[],
+        },
+    ),
+    (
+        "work",
+        Entry {
+            rule: "DATALOADER_STARVATION",
+            base: Base::Training,
+            swept: "share of the time without a call in which workers work (60 %)",
+            may: &[],
+            plant: |x, by| waits(x, ms(150), ms(150), by.of(ms(90))),
+            twins: &[],
+        },
+    ),
 ];

@@ -8,7 +8,6 @@ use crate::unit::US;
 pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         rule: "TRACE_INCOMPLETE",
-        also: "",
         base: Base::Training,
         swept: "longest time without a snapshot of the host (5 s)",
         may: &[],
@@ -28,7 +27,6 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         rule: "SAMPLED_RATES",
-        also: "",
         base: Base::Training,
         swept: "",
         may: &[],
@@ -51,7 +49,6 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         rule: "WARMUP_ONLY",
-        also: "",
         base: Base::Starting,
         swept: "steady operation, at most (10 s)",
         may: &[],

@@ -150,7 +150,6 @@ fn eager(x: &mut Scene<'_>, launches: i64, wait: i64) {
 pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         rule: "HOL_BLOCKING",
-        also: "",
         base: Base::Serving,
         swept: "how long light requests wait behind heavy ones (1 s)",
         may: &[],
@@ -172,7 +171,6 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         rule: "SLOW_FIRST_TOKEN",
-        also: "",
         base: Base::Serving,
         swept: "requests that wait 1.2 s for their first token (5)",
         may: &[],
@@ -186,7 +184,6 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         rule: "ENGINE_STALL",
-        also: "",
         base: Base::Serving,
         swept: "time without a call while a request is open (500 ms)",
         may: &[],
@@ -200,7 +197,6 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         rule: "LAUNCH_RATE_COLLAPSE",
-        also: "",
         base: Base::Serving,
         swept: "launches a second, at most this part of those before (40 %)",
         may: &[],
@@ -214,7 +210,6 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         rule: "JIT_COMPILE_STALL",
-        also: "",
         base: Base::Serving,
         swept: "share of a standstill in which a compiler runs (25 %)",
         may: &["ENGINE_STALL"],
@@ -228,7 +223,6 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         rule: "DECODE_HOST_GAP",
-        also: "",
         base: Base::Serving,
         swept: "host time between the graphs of a decode, of 10 s (2 s)",
         may: &["SYNC_BOUND"],
@@ -250,7 +244,6 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         rule: "EAGER_DECODE",
-        also: "",
         base: Base::Eager,
         swept: "launches of a token, without a graph (300)",
         may: &[],
@@ -264,7 +257,6 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         rule: "FRONTEND_CPU_BOUND",
-        also: "",
         base: Base::Serving,
         swept: "share of long waits for a first token in which the front end computes (50 %)",
         may: &["SLOW_FIRST_TOKEN"],
@@ -278,7 +270,6 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         rule: "LOGPROBS_AMPLIFICATION",
-        also: "",
         base: Base::Serving,
         swept: "log probabilities of the request beside (5)",
         may: &["SLOW_FIRST_TOKEN", "FRONTEND_CPU_BOUND"],
@@ -290,49 +281,63 @@ pub(super) const ENTRIES: &[Entry] = &[
             plant: |x| held_up(x, 8, 20, 0),
         }],
     },
-    Entry {
-        rule: "HOL_BLOCKING",
-        also: "behind",
-        base: Base::Serving,
-        swept: "share of its wait that a light request is behind heavy ones (80 %)",
-        may: &[],
-        plant: |x, by| crowd(x, 2_048, by.of(ms(2_400)), s(3), true),
-        twins: &[],
-    },
-    Entry {
-        rule: "SLOW_FIRST_TOKEN",
-        also: "factor",
-        base: Base::Serving,
-        swept: "wait for a first token, in times of the usual (5 times)",
-        may: &[],
-        plant: |x, by| slow_first_tokens(x, 8, ms(240), by.of(ms(1_200))),
-        twins: &[],
-    },
-    Entry {
-        rule: "JIT_COMPILE_STALL",
-        also: "length",
-        base: Base::Serving,
-        swept: "length of a standstill in which a compiler runs (300 ms)",
-        may: &[],
-        plant: |x, by| compiles(x, JOB, by.of(ms(300)), by.of(ms(150))),
-        twins: &[],
-    },
-    Entry {
-        rule: "DECODE_HOST_GAP",
-        also: "length",
-        base: Base::Serving,
-        swept: "host time between two graphs of a decode (2 ms)",
-        may: &["SYNC_BOUND"],
-        plant: |x, by| decode(x, ms(7), by.of(ms(2)), false, true),
-        twins: &[],
-    },
-    Entry {
-        rule: "FRONTEND_CPU_BOUND",
-        also: "count",
-        base: Base::Serving,
-        swept: "requests that wait long while the front end computes (5)",
-        may: &["SLOW_FIRST_TOKEN"],
-        plant: |x, by| held_up(x, by.count(5), 0, ms(500)),
-        twins: &[],
-    },
+];
+
+/// Other quantities of the same rules, by a word for each.
+pub(super) const MORE: &[(&str, Entry)] = &[
+    (
+        "behind",
+        Entry {
+            rule: "HOL_BLOCKING",
+            base: Base::Serving,
+            swept: "share of its wait that a light request is behind heavy ones (80 %)",
+            may: &[],
+            plant: |x, by| crowd(x, 2_048, by.of(ms(2_400)), s(3), true),
+            twins: &[],
+        },
+    ),
+    (
+        "factor",
+        Entry {
+            rule: "SLOW_FIRST_TOKEN",
+            base: Base::Serving,
+            swept: "wait for a first token, in times of the usual (5 times)",
+            may: &[],
+            plant: |x, by| slow_first_tokens(x, 8, ms(240), by.of(ms(1_200))),
+            twins: &[],
+        },
+    ),
+    (
+        "length",
+        Entry {
+            rule: "JIT_COMPILE_STALL",
+            base: Base::Serving,
+            swept: "length of a standstill in which a compiler runs (300 ms)",
+            may: &[],
+            plant: |x, by| compiles(x, JOB, by.of(ms(300)), by.of(ms(150))),
+            twins: &[],
+        },
+    ),
+    (
+        "length",
+        Entry {
+            rule: "DECODE_HOST_GAP",
+            base: Base::Serving,
+            swept: "host time between two graphs of a decode (2 ms)",
+            may: &["SYNC_BOUND"],
+            plant: |x, by| decode(x, ms(7), by.of(ms(2)), false, true),
+            twins: &[],
+        },
+    ),
+    (
+        "count",
+        Entry {
+            rule: "FRONTEND_CPU_BOUND",
+            base: Base::Serving,
+            swept: "requests that wait long while the front end computes (5)",
+            may: &["SLOW_FIRST_TOKEN"],
+            plant: |x, by| held_up(x, by.count(5), 0, ms(500)),
+            twins: &[],
+        },
+    ),
 ];
