@@ -633,7 +633,7 @@ pub(super) const MORE: &[(&str, Entry)] = &[
             may: &[],
             plant: |x, by| {
                 steps(x, |x| {
-                    (0..8).for_each(|_| x.upload("cudaMemcpy", ms(6), by.of(200_000_000)))
+                    (0..8).for_each(|_| x.upload("cudaMemcpy", ms(6), by.of(200_000_000)));
                 });
             },
             twins: &[],
