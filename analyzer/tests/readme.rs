@@ -150,6 +150,13 @@ fn the_page_on_writing_rules_does_what_it_shows() {
                     ran += 1;
                 }
             }
+            // An entry of the corpus, as it stands there.
+            "rust" => {
+                let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/simulate/corpus/cuda.rs");
+                let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+                let entries = words(&fs::read_to_string(corpus).unwrap());
+                assert!(entries.contains(&words(body)), "not in the corpus:\n{body}");
+            }
             other => panic!("a block of {other:?}, which nobody looks at"),
         }
     }

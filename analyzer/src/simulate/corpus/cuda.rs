@@ -506,9 +506,7 @@ pub(super) const ENTRIES: &[Entry] = &[
             name: "few",
             about: "as much time, once a second",
             may: &[],
-            plant: |x| {
-                each(x, s(1), |x| x.pin(1 << 30, ms(60)));
-            },
+            plant: |x| each(x, s(1), |x| x.pin(1 << 30, ms(60))),
         }],
     },
     Entry {
