@@ -30,18 +30,17 @@ fn program() -> Program {
 }
 
 /// The least memory in which all rules can be judged, in how many passes, and what one pass takes.
-fn least(trace: &Path) -> (u64, usize, u64) {
-    let program = program();
+fn least(program: &Program, trace: &Path) -> (u64, usize, u64) {
     let count = count(&[trace.to_path_buf()], 2);
     let mut bytes = 1;
     loop {
-        match budget::groups(&program, &count, bytes) {
+        match budget::groups(program, &count, bytes) {
             Ok(groups) => {
                 assert!(groups.iter().all(|g| g.bytes <= bytes));
                 return (
                     bytes,
                     groups.len(),
-                    budget::bytes(&program, &plan::needs(&program), &count),
+                    budget::bytes(program, &plan::needs(program), &count),
                 );
             }
             Err(e) => bytes = e.bytes,
@@ -56,27 +55,52 @@ fn investigation(name: &str) -> PathBuf {
         .join("trace.db")
 }
 
+const RULES: &str = "when io.count > 2 per pid => IO\nwhen cuda.count > 2 per pid => CALLS\n\
+    when sched.off_cpu(pid) > 1us => OFF\nwhen net.send.rate > 1/s per pid => RATE";
+
+/// A trace of a process that becomes another program, and rules that each look at a part of it.
+fn two_lives(dir: &Path) -> (PathBuf, Program) {
+    let path = dir.join("t.db");
+    let conn = rusqlite::Connection::open(&path).unwrap();
+    conn.execute_batch(ingero::trace::SCHEMA_SQL).unwrap();
+    conn.execute_batch(
+        "INSERT INTO sessions(started_at, stopped_at, flags, node) VALUES (1000000, 90000000000, 'record-all', 'n');
+         WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < 4000)
+         INSERT INTO events(rowid, id, timestamp, pid, tid, source, op, duration, arg0, node, comm)
+         SELECT i, 'n:' || i, i * 10000000, 7, 7,
+            CASE WHEN i = 2000 THEN 3 WHEN i % 10 = 0 THEN 1 WHEN i % 3 = 0 THEN 3 WHEN i % 3 = 1 THEN 5 ELSE 7 END,
+            CASE WHEN i = 2000 THEN 5 ELSE 1 + i % 2 END,
+            10000 + i % 7 * 1000, 8, 'n', 'python3' FROM c;",
+    )
+    .unwrap();
+    let compiled = ingero::lang::compile(&[SourceFile::new("t.rules", RULES)], &[]);
+    assert!(!compiled.has_errors(), "{:?}", compiled.diagnostics);
+    (path, compiled.program)
+}
+
 #[test]
 fn several_passes_say_what_one_says() {
-    let names = std::env::var("INGERO_TEST_TRACES").unwrap_or_else(|_| "contention decode stray".to_owned());
-    for name in names.split_whitespace() {
-        let trace = investigation(name);
-        let (bytes, passes, whole) = least(&trace);
-        assert!(passes > 1 && bytes < whole, "{name}: {passes} passes");
-        println!("{name}: {whole} bytes in one pass, {bytes} in {passes}");
-        let path = trace.to_str().unwrap();
-        for more in [&[][..], &["--last", "4s"]] {
-            let one: Vec<&str> = ["analyze", "--format", "json"]
-                .into_iter()
-                .chain(more.iter().copied())
-                .collect();
-            let memory = format!("{bytes}B");
-            let many: Vec<&str> = one.iter().copied().chain(["--memory", &memory, path]).collect();
-            let one: Vec<&str> = one.into_iter().chain([path]).collect();
-            let (expected, found) = (run(&one), run(&many));
-            assert_eq!(expected.2, 0, "{}", expected.1);
-            assert!(expected == found, "{name} {more:?}: the reports differ\n{}", found.1);
-        }
+    let dir = tempfile::tempdir().unwrap();
+    let (trace, program) = two_lives(dir.path());
+    let rules = dir.path().join("t.rules");
+    std::fs::write(&rules, RULES).unwrap();
+    let (bytes, passes, whole) = least(&program, &trace);
+    assert!(
+        passes > 1 && bytes < whole,
+        "{passes} passes in {bytes}, one in {whole}"
+    );
+    let memory = format!("{bytes}B");
+    let (rules, path) = (rules.to_str().unwrap(), trace.to_str().unwrap());
+    for more in [&[][..], &["--last", "4s"]] {
+        let one: Vec<&str> = ["analyze", "--format", "json", "--rules", rules]
+            .into_iter()
+            .chain(more.iter().copied())
+            .chain([path])
+            .collect();
+        let many: Vec<&str> = one.iter().copied().chain(["--memory", &memory]).collect();
+        let (expected, found) = (run(&one), run(&many));
+        assert_eq!(expected.2, 0, "{}", expected.1);
+        assert!(expected == found, "{more:?}: the reports differ\n{}", found.1);
     }
 }
 
@@ -137,32 +161,13 @@ fn compare_parts(program: &Program, trace: &Path, n: usize) -> usize {
     0
 }
 
-/// A process that becomes another program has two lives, and rows that are only counted belong to both.
+/// Rows that are only counted belong to both lives.
 #[test]
 fn lives_of_a_process_are_told_apart_in_every_part() {
     let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("t.db");
-    let conn = rusqlite::Connection::open(&path).unwrap();
-    conn.execute_batch(ingero::trace::SCHEMA_SQL).unwrap();
-    conn.execute_batch(
-        "INSERT INTO sessions(started_at, stopped_at, flags, node) VALUES (1000000, 90000000000, 'record-all', 'n');
-         WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < 400)
-         INSERT INTO events(rowid, id, timestamp, pid, tid, source, op, duration, arg0, node, comm)
-         SELECT i, 'n:' || i, i * 100000000, 7, 7,
-            CASE i WHEN 200 THEN 3 ELSE 1 + i % 5 END, CASE i WHEN 200 THEN 5 ELSE 1 + i % 3 END,
-            10000 + i % 7 * 1000, 8, 'n', 'python3' FROM c;",
-    )
-    .unwrap();
-    drop(conn);
-    let text = "when io.count > 2 per pid => IO\nwhen cuda.count > 2 per pid => CALLS\n\
-        when sched.off_cpu(pid) > 1us => OFF\nwhen io.read.rate > 1/s per pid => RATE";
-    let compiled = ingero::lang::compile(&[SourceFile::new("t.rules", text)], &[]);
-    assert!(!compiled.has_errors(), "{:?}", compiled.diagnostics);
+    let (path, program) = two_lives(dir.path());
     for n in [2, 4] {
-        assert!(
-            compare_parts(&compiled.program, &path, n) > 0,
-            "nothing was shared by two lives"
-        );
+        assert!(compare_parts(&program, &path, n) > 0, "nothing was shared by two lives");
     }
 }
 
@@ -180,10 +185,16 @@ fn any_parts_of_the_rules_say_what_all_say() {
 fn too_little_memory_is_an_error_that_names_the_rule() {
     let trace = investigation("stray");
     let path = trace.to_str().unwrap();
-    let (out, err, code) = run(&["analyze", "--memory", "49MiB", "--rules", "cuda", path]);
+    let program = program();
+    let (least, ..) = least(&program, &trace);
+    let whole = budget::bytes(
+        &program,
+        &plan::needs(&program),
+        &count(std::slice::from_ref(&trace), 2),
+    );
+    let memory = format!("{}B", whole.min(least) - 1);
+    let (out, err, code) = run(&["analyze", "--memory", &format!("{whole}B"), path]);
     assert_eq!((code, err.as_str()), (0, ""), "{out}");
-    let (least, ..) = least(&trace);
-    let memory = format!("{}B", least - 1);
     let (out, err, code) = run(&["analyze", "--memory", &memory, path]);
     assert_eq!((out.as_str(), code), ("", 2));
     assert!(

@@ -53,6 +53,12 @@ impl Share {
             .fold(FIXED, |sum, (_, bytes, _)| sum.saturating_add(bytes))
     }
 
+    /// The same for one of several passes: the one before leaves holes that are not all used again.
+    fn bytes_of_several(&self, count: &Count) -> u64 {
+        let once = self.bytes(count);
+        once.saturating_add(once.saturating_sub(FIXED) / 4)
+    }
+
     /// The operation that takes most.
     fn most(&self, count: &Count) -> Option<(String, u64)> {
         let (op, _, rows) = self
@@ -140,7 +146,7 @@ pub fn groups(program: &Program, count: &Count, budget: u64) -> Result<Vec<Group
     let mut items: Vec<(Option<usize>, Share)> = vec![(None, told)];
     items.extend((0..program.rules.len()).map(|i| (Some(i), Share::of(&part(program, &[i])))));
     for (rule, share) in &items {
-        let bytes = share.bytes(count);
+        let bytes = share.bytes_of_several(count);
         if bytes > budget {
             return Err(TooLarge {
                 rule: rule.map(|i| program.rules[i].name.clone()),
@@ -150,10 +156,10 @@ pub fn groups(program: &Program, count: &Count, budget: u64) -> Result<Vec<Group
         }
     }
     // The largest first: small ones then fill what is left. Facts come first of all, so the first group is theirs.
-    items[1..].sort_by_key(|(_, share)| std::cmp::Reverse(share.bytes(count)));
+    items[1..].sort_by_key(|(_, share)| std::cmp::Reverse(share.bytes_of_several(count)));
     let mut out: Vec<(Vec<usize>, Share)> = Vec::new();
     for (rule, share) in items {
-        let fits = |both: &Share| both.bytes(count) <= budget;
+        let fits = |both: &Share| both.bytes_of_several(count) <= budget;
         let joined = out.iter_mut().find_map(|(rules, all)| {
             let both = all.with(&share);
             fits(&both).then_some((rules, all, both))
@@ -171,7 +177,7 @@ pub fn groups(program: &Program, count: &Count, budget: u64) -> Result<Vec<Group
         rules.sort_unstable();
         Group {
             program: part(program, &rules),
-            bytes: share.bytes(count),
+            bytes: share.bytes_of_several(count),
             rules,
             needs: share.read,
         }
