@@ -102,6 +102,22 @@ fn several_passes_say_what_one_says() {
         assert_eq!(expected.2, 0, "{}", expected.1);
         assert!(expected == found, "{more:?}: the reports differ\n{}", found.1);
     }
+    // A file that cannot be read is named once.
+    let bad = dir.path().join("bad.db");
+    std::fs::write(&bad, "no trace").unwrap();
+    let one = [
+        "analyze",
+        "--format",
+        "json",
+        "--rules",
+        rules,
+        path,
+        bad.to_str().unwrap(),
+    ];
+    let many: Vec<&str> = one.into_iter().chain(["--memory", &memory]).collect();
+    let (expected, found) = (run(&one), run(&many));
+    assert_eq!(expected.2, 2, "{}", expected.1);
+    assert!(expected == found, "{}\nnot\n{}", found.1, expected.1);
 }
 
 /// Judges the rules in `n` passes, whichever they are, and compares with one pass. Gives how many lanes had

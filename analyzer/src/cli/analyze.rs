@@ -242,13 +242,25 @@ pub(super) fn judge_with(
 }
 
 /// Reads traces, says which could not be read, and fails where that is all of them.
-pub(super) fn read_traces(
+fn read_traces(
     paths: &[PathBuf],
     read: &ReadRequest<'_>,
     needs: &Needs,
     watched: bool,
     console: &mut Console,
 ) -> Result<(Trace, Vec<TraceProblem>), Failure> {
+    let (trace, unreadable) = read_in_silence(paths, read, needs, watched);
+    tell(&unreadable, console);
+    Ok((trace.ok_or(Failure::NoTrace)?, unreadable))
+}
+
+/// Reads traces; only progress is shown.
+pub(super) fn read_in_silence(
+    paths: &[PathBuf],
+    read: &ReadRequest<'_>,
+    needs: &Needs,
+    watched: bool,
+) -> (Option<Trace>, Vec<TraceProblem>) {
     let progress = Progress::new();
     let tell = |done, all| progress.tell(done, all);
     let read = ReadRequest {
@@ -256,15 +268,19 @@ pub(super) fn read_traces(
         also: read.also.clone(),
         ..*read
     };
-    let (trace, unreadable) = engine::read(paths, &read, needs);
+    let found = engine::read(paths, &read, needs);
     progress.finish();
-    for p in &unreadable {
+    found
+}
+
+/// Says which traces could not be read.
+pub(super) fn tell(unreadable: &[TraceProblem], console: &mut Console) {
+    for p in unreadable {
         console.say(Kind::Error, &format!("{}: {}", p.path, p.message));
         if let Some(help) = &p.help {
             console.say(Kind::Help, help);
         }
     }
-    Ok((trace.ok_or(Failure::NoTrace)?, unreadable))
 }
 
 /// A trace, and whether every file of it could be read.

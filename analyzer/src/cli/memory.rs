@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use super::analyze::{Request, read_traces};
+use super::analyze::{Request, read_in_silence, tell};
 use super::console::Console;
 use super::engine::{self, ReadRequest, TraceProblem};
 use super::failure::Failure;
@@ -103,7 +103,11 @@ pub(super) fn judge(
         let (trace, unreadable) = loop {
             let mut needs = group.needs.clone();
             needs.lanes.clone_from(&lanes);
-            let (trace, unreadable) = read_traces(request.traces, &read, &needs, request.progress, console)?;
+            let (trace, unreadable) = read_in_silence(request.traces, &read, &needs, request.progress);
+            let Some(trace) = trace else {
+                tell(&unreadable, console);
+                return Err(Failure::NoTrace);
+            };
             // What another pass keeps must be shared out among the lives of a process here as it is there.
             let kept = whole.closure();
             let torn = trace.torn.iter().filter(|l| kept.has(l.2) && !lanes.contains(*l));
@@ -122,6 +126,7 @@ pub(super) fn judge(
     let Some((trace, unreadable)) = last else {
         return Ok(None);
     };
+    tell(&unreadable, console);
     Ok(Some(Found {
         analysis: engine::conclude(judged, program, &trace, request),
         window: engine::window(&trace, &ReadRequest::of(program, request)),
