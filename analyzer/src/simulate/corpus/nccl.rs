@@ -44,6 +44,16 @@ fn enter(x: &mut Scene<'_>, rank: usize, seq: i64, at: i64, count: i64) {
     x.stage.push(event, Some(Detail::Nccl(call)));
 }
 
+/// The other ranks begin to use their GPUs, and come into their steady state.
+fn begin(x: &mut Scene<'_>) {
+    let (launch, at) = (x.stage.ops.launch, x.main.now);
+    for pid in RANKS.into_iter().filter(|pid| *pid != JOB) {
+        x.stage
+            .push(Event::new(launch, pid, pid, at, 12 * US).args(0x48_0040, 0), None);
+    }
+    x.calm(s(32));
+}
+
 /// So many steps with a collective each, numbered from 1, which `late` enters so long after the others.
 fn together(x: &mut Scene<'_>, steps: i64, by: i64, late: fn(i64) -> usize) {
     for seq in 1..=steps {
@@ -76,12 +86,18 @@ pub(super) const ENTRIES: &[Entry] = &[
         base: Base::Training,
         swept: "share of the time in which the other ranks have entered and it has not (5 %)",
         may: &[],
-        plant: |x, by| together(x, 80, by.of(ms(10)), job),
+        plant: |x, by| {
+            begin(x);
+            together(x, 80, by.of(ms(10)), job);
+        },
         twins: &[Twin {
             name: "in-turns",
             about: "as much lateness, of another rank in every step",
             may: &[],
-            plant: |x| together(x, 80, ms(12), |seq| usize::try_from(seq % 3).unwrap_or(0)),
+            plant: |x| {
+                begin(x);
+                together(x, 80, ms(12), |seq| usize::try_from(seq % 3).unwrap_or(0));
+            },
         }],
     },
     Entry {
