@@ -115,8 +115,8 @@ pub(super) struct Stints<'t> {
     /// Largest end up to and with each, where that is not its own.
     ends: Option<Vec<i64>>,
     sums: Sums,
-    /// By power of two: the largest sum of stints that lie in reach of a stretch that long.
-    most: [OnceLock<i64>; 64],
+    /// By power of two: what lies near stretches of time that long.
+    near: [OnceLock<Buckets>; 64],
 }
 
 impl<'t> Stints<'t> {
@@ -147,7 +147,7 @@ impl<'t> Stints<'t> {
             start,
             len,
             ends,
-            most: [const { OnceLock::new() }; 64],
+            near: [const { OnceLock::new() }; 64],
         }
     }
 
@@ -173,44 +173,97 @@ impl<'t> Stints<'t> {
         from..to.max(from)
     }
 
-    /// Whether their summed length is at least that. Mostly it is not, and what is the most anywhere
-    /// tells so without a look at the place.
+    /// Whether their summed length is at least that. Mostly it is not, and what touches the buckets around the
+    /// place tells so without a search.
     pub(super) fn sum_reaches(&self, place: Place, within: i64, least: i64) -> bool {
         let from = place.latest_start.saturating_sub(within);
         let until = place.earliest_end.saturating_add(within);
-        self.most(until.saturating_sub(from)) >= least && self.sum_near(place, within) >= least
+        self.most(from, until) >= least && self.sum_near(place, within) >= least
     }
 
-    /// Stints near a stretch of that length sum to no more than this, wherever it lies.
-    fn most(&self, length: i64) -> i64 {
-        let class = length.max(1).cast_unsigned().next_power_of_two().trailing_zeros() as usize;
-        let Some(most) = self.most.get(class).filter(|_| class < 63) else {
-            return self.total();
-        };
-        *most.get_or_init(|| {
-            let (mut to, mut sum, mut most) = (0, 0, 0);
-            for (i, len) in self.len.iter().enumerate() {
-                // The first one near may end where the stretch begins.
-                let end = match &self.ends {
-                    Some(ends) => ends[i],
-                    None => self.start[i].saturating_add(*len),
-                };
-                let until = end.saturating_add(1 << class);
-                while self.start.get(to).is_some_and(|s| *s <= until) {
-                    sum += self.len[to];
-                    to += 1;
-                }
-                most = most.max(sum);
-                sum -= len;
-            }
-            most
-        })
+    /// Stints near that stretch sum to no more than this.
+    fn most(&self, from: i64, until: i64) -> i64 {
+        let length = until.saturating_sub(from).max(1).cast_unsigned();
+        let bits = length.checked_next_power_of_two().map_or(64, u64::trailing_zeros);
+        match self.near.get(bits as usize).filter(|_| bits < 63) {
+            Some(near) => near.get_or_init(|| Buckets::new(self, bits)).upto(from, until),
+            None => self.total(),
+        }
+    }
+
+    /// What each stint reaches up to, those before it as well where one of them lasts longer.
+    fn end(&self, i: usize) -> i64 {
+        match &self.ends {
+            Some(ends) => ends[i],
+            None => self.start[i].saturating_add(self.len[i]),
+        }
     }
 
     /// Their summed length.
     pub(super) fn sum_near(&self, place: Place, within: i64) -> i64 {
         let r = self.near(place, within);
         self.sums.first(&self.len, r.end) - self.sums.first(&self.len, r.start)
+    }
+}
+
+/// Time cut into buckets, and the summed length of the stints that touch each.
+#[derive(Debug)]
+struct Buckets {
+    origin: i64,
+    /// A bucket is two to the power of this long, ns.
+    bits: u32,
+    sums: Vec<i64>,
+}
+
+impl Buckets {
+    /// So many at most.
+    const MOST: u32 = 1 << 13;
+
+    /// Of at least that length, as a power of two.
+    fn new(stints: &Stints<'_>, bits: u32) -> Self {
+        let origin = stints.start.first().copied().unwrap_or(0);
+        let span = stints
+            .len
+            .len()
+            .checked_sub(1)
+            .map_or(0, |last| stints.end(last).saturating_sub(origin));
+        let enough = (span / i64::from(Self::MOST)).max(1).ilog2() + 1;
+        let mut out = Self {
+            origin,
+            bits: bits.max(enough),
+            sums: Vec::new(),
+        };
+        // What begins and, one bucket later, ends to touch: running sums of these are what touches.
+        let mut changes = vec![0; out.at(origin.saturating_add(span)) + 2];
+        for (i, len) in stints.len.iter().enumerate() {
+            changes[out.at(stints.start[i])] += len;
+            changes[out.at(stints.end(i)) + 1] -= len;
+        }
+        changes.pop();
+        let mut sum = 0;
+        for change in &mut changes {
+            sum += *change;
+            *change = sum;
+        }
+        out.sums = changes;
+        out
+    }
+
+    /// Times before the first and after the last bucket lie in these.
+    fn at(&self, t: i64) -> usize {
+        let at = usize::try_from(t.saturating_sub(self.origin) >> self.bits).unwrap_or(0);
+        if self.sums.is_empty() {
+            at
+        } else {
+            at.min(self.sums.len() - 1)
+        }
+    }
+
+    /// Stints that touch a stretch sum to no more than this.
+    fn upto(&self, from: i64, until: i64) -> i64 {
+        self.sums[self.at(from.min(until))..=self.at(from.max(until))]
+            .iter()
+            .sum()
     }
 }
 
