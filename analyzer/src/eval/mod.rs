@@ -101,6 +101,8 @@ struct Engine<'t> {
     tables: Mutex<FxHashMap<(MetricId, KeyVal, metric::Grid), metric::Table>>,
     /// Where segments hold, by segment and key.
     places: Mutex<segment::Places>,
+    /// What durations are usual, by selection and key.
+    usual: Mutex<FxHashMap<(Selector, Vec<Key>, KeyVal), i64>>,
     /// Metrics that are found in one go, by metric.
     mates: Vec<Vec<MetricId>>,
     /// Metrics of keys, as far as somebody asked.
@@ -163,6 +165,7 @@ impl<'t> Engine<'t> {
             runs: Mutex::default(),
             tables: Mutex::default(),
             places: Mutex::default(),
+            usual: Mutex::default(),
             mates: metric::mates(program, &condition_metrics(program)),
             cells: Mutex::default(),
             pid,
