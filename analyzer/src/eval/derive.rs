@@ -2,13 +2,13 @@
 //! rate, busy seconds, and the parts of off-CPU time. Each becomes a lane like any stored op.
 
 use std::ops::Range;
-use std::sync::OnceLock;
+use std::sync::Arc;
 
 use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 
+use super::gaps::{Gaps, Kind};
 use super::merge::in_order;
-use super::select::least_duration;
 use crate::lang::hir::{Base, Filter, Selector};
 use crate::trace::catalogue::{Field, Op, Source, State};
 use crate::trace::model::{UNKNOWN_TIME, flag};
@@ -33,55 +33,35 @@ pub(super) type Derived = FxHashMap<(Source, Base), Lanes>;
 
 /// Derived lanes, by thread.
 #[derive(Debug)]
-pub(super) struct Lanes {
-    /// Intervals at least this long, and of a thread that has only shorter ones its longest: so it
-    /// can be told of whom there are any.
-    long: Vec<Lane>,
-    least: i64,
-    /// All of them, where anybody asks after all.
-    all: OnceLock<Vec<Lane>>,
+pub(super) enum Lanes {
+    /// All of them.
+    Complete(Vec<Lane>),
+    /// Found when somebody asks.
+    Gaps(Arc<Gaps>, Kind),
 }
 
 impl Lanes {
-    fn complete(lanes: Vec<Lane>) -> Self {
-        Self {
-            long: lanes,
-            least: i64::MIN,
-            all: OnceLock::new(),
-        }
-    }
-
     /// Lanes that hold every interval of at least that length.
-    pub(super) fn at_least(&self, trace: &Trace, base: &Base, length: i64) -> &[Lane] {
-        if length >= self.least {
-            return &self.long;
+    pub(super) fn at_least(&self, trace: &Trace, length: i64) -> Vec<&Lane> {
+        match self {
+            Self::Complete(lanes) => lanes.iter().collect(),
+            Self::Gaps(gaps, kind) => gaps.at_least(trace, *kind, length),
         }
-        self.all.get_or_init(|| {
-            match base {
-                Base::Gap(inner) => gaps(trace, inner, [Some(i64::MIN), None])[0].take(),
-                Base::DrainedGap(inner) => gaps(trace, inner, [None, Some(i64::MIN)])[1].take(),
-                _ => None,
-            }
-            .unwrap_or_default()
-        })
     }
 
-    /// Lanes of all threads that have any interval, which need not hold all of theirs.
-    pub(super) fn of_all_threads(&self) -> &[Lane] {
-        &self.long
+    /// Those of one thread.
+    pub(super) fn of_thread(&self, trace: &Trace, thread: ThreadIdx, length: i64) -> Vec<&Lane> {
+        let all = match self {
+            Self::Complete(lanes) => lanes.as_slice(),
+            Self::Gaps(gaps, kind) => gaps.of_process(trace, trace.thread(thread).process, *kind, length),
+        };
+        let from = all.partition_point(|l| l.thread < thread);
+        all[from..].iter().take_while(|l| l.thread == thread).collect()
     }
 }
 
-/// Computes what the selectors need. Gaps shorter than any selector asks for are many and not kept.
+/// Computes what the selectors need.
 pub(super) fn all(trace: &Trace, selectors: &[Selector]) -> Derived {
-    let mut least: FxHashMap<&Base, i64> = FxHashMap::default();
-    for sel in selectors {
-        let length = least_duration(&sel.filters).unwrap_or(i64::MIN);
-        least
-            .entry(&sel.base)
-            .and_modify(|l| *l = (*l).min(length))
-            .or_insert(length);
-    }
     let mut derived = Derived::default();
     for sel in selectors {
         let id = (sel.source, sel.base.clone());
@@ -90,21 +70,18 @@ pub(super) fn all(trace: &Trace, selectors: &[Selector]) -> Derived {
         }
         let lanes = match &sel.base {
             Base::Ops(_) | Base::State(State::OffCpu) => continue,
-            Base::State(state) => Lanes::complete(parts(trace, *state)),
+            Base::State(state) => Lanes::Complete(parts(trace, *state)),
             Base::Gap(inner) | Base::DrainedGap(inner) => {
                 // One pass finds both kinds.
-                let bases = [Base::Gap(inner.clone()), Base::DrainedGap(inner.clone())];
-                let wanted = [0, 1].map(|n| least.get(&bases[n]).copied());
-                for ((base, least), found) in bases.into_iter().zip(wanted).zip(gaps(trace, inner, wanted)) {
-                    if let Some((least, long)) = least.zip(found) {
-                        let all = OnceLock::new();
-                        derived.insert((sel.source, base), Lanes { long, least, all });
-                    }
+                let gaps = Arc::new(Gaps::new(trace, inner, selectors));
+                for kind in Kind::BOTH {
+                    let lanes = Lanes::Gaps(Arc::clone(&gaps), kind);
+                    derived.insert((sel.source, kind.of(inner)), lanes);
                 }
                 continue;
             }
-            Base::Slump(inner) => Lanes::complete(per_process(trace, |p| slumps(trace, p, inner))),
-            Base::BusySeconds => Lanes::complete(per_process(trace, |p| busy_seconds(trace, p))),
+            Base::Slump(inner) => Lanes::Complete(per_process(trace, |p| slumps(trace, p, inner))),
+            Base::BusySeconds => Lanes::Complete(per_process(trace, |p| busy_seconds(trace, p))),
         };
         derived.insert(id, lanes);
     }
@@ -112,7 +89,7 @@ pub(super) fn all(trace: &Trace, selectors: &[Selector]) -> Derived {
 }
 
 /// The op under which derived lanes are filed. Its name is never shown.
-fn nameless() -> Op {
+pub(super) fn nameless() -> Op {
     Op(0)
 }
 
@@ -217,7 +194,7 @@ pub(super) fn run_state_known(trace: &Trace, thread: ThreadIdx) -> bool {
 }
 
 /// Calls of one process that a selector of stored ops names, with the flags that it asks for.
-fn calls<'t>(trace: &'t Trace, process: ProcIdx, sel: &Selector) -> Vec<(&'t Lane, Keep)> {
+pub(super) fn calls<'t>(trace: &'t Trace, process: ProcIdx, sel: &Selector) -> Vec<(&'t Lane, Keep)> {
     let Base::Ops(ops) = &sel.base else { return Vec::new() };
     let keep = Keep::of(sel);
     let p = trace.process(process);
@@ -231,7 +208,7 @@ fn calls<'t>(trace: &'t Trace, process: ProcIdx, sel: &Selector) -> Vec<(&'t Lan
 
 /// Filters that the inner selection of a gap or slump may carry.
 #[derive(Clone, Copy)]
-struct Keep {
+pub(super) struct Keep {
     nested: bool,
     first_use: Option<bool>,
 }
@@ -252,7 +229,7 @@ impl Keep {
         keep
     }
 
-    fn takes(self, lane: &Lane, i: usize) -> bool {
+    pub(super) fn takes(self, lane: &Lane, i: usize) -> bool {
         let flags = lane.flags_at(i);
         (self.nested || flags & flag::NESTED == 0)
             && self.first_use.is_none_or(|want| (flags & flag::FIRST_USE != 0) == want)
@@ -264,126 +241,6 @@ impl Keep {
             return if self.first_use == Some(true) { 0 } else { range.len() };
         }
         range.filter(|&i| self.takes(lane, i)).count()
-    }
-}
-
-/// Stretches between the end of one call of a process and the start of the next: all of them, and
-/// those behind a sync that emptied the queue. Each kind from a length on, or not at all.
-fn gaps(trace: &Trace, sel: &Selector, wanted: [Option<i64>; 2]) -> [Option<Vec<Lane>>; 2] {
-    let found: Vec<[Vec<Lane>; 2]> = (0..trace.processes.len())
-        .into_par_iter()
-        .map(|i| {
-            u32::try_from(i).map_or_else(
-                |_| <[Vec<Lane>; 2]>::default(),
-                |i| gaps_of(trace, ProcIdx(i), sel, wanted),
-            )
-        })
-        .collect();
-    let (every, drained): (Vec<_>, Vec<_>) = found.into_iter().map(<(_, _)>::from).unzip();
-    let join = |lists: Vec<Vec<Lane>>| {
-        let mut lanes: Vec<Lane> = lists.into_iter().flatten().collect();
-        lanes.sort_by_key(|l| l.thread);
-        lanes
-    };
-    [wanted[0].map(|_| join(every)), wanted[1].map(|_| join(drained))]
-}
-
-fn gaps_of(trace: &Trace, process: ProcIdx, sel: &Selector, wanted: [Option<i64>; 2]) -> [Vec<Lane>; 2] {
-    let lanes = calls(trace, process, sel);
-    let kinds: Vec<Kind> = lanes.iter().map(|(l, _)| Kind::of(l.op)).collect();
-    let mut threads: Vec<ThreadIdx> = lanes.iter().map(|(l, _)| l.thread).collect();
-    threads.dedup();
-    let slots: Vec<usize> = lanes
-        .iter()
-        .map(|(l, _)| threads.iter().position(|t| *t == l.thread).unwrap_or(0))
-        .collect();
-    let mut out =
-        wanted.map(|least| least.map(|least| threads.iter().map(|t| Gaps::new(*t, least)).collect::<Vec<_>>()));
-    // The end of the call that ends last so far, its kind and start, and the start of the last launch.
-    let mut last: Option<(i64, Kind, i64)> = None;
-    let mut launched = i64::MIN;
-    let starts: Vec<&[i64]> = lanes.iter().map(|(l, _)| l.start.as_slice()).collect();
-    in_order(&starts, |n, i| {
-        let (lane, keep) = lanes[n];
-        if !keep.takes(lane, i) {
-            return;
-        }
-        let (start, kind) = (lane.start[i], kinds[n]);
-        let stop = lane.interval(i).end;
-        let (end, kind_before, start_before) = last.unwrap_or((i64::MAX, kind, start));
-        if start > end {
-            let gap = Interval::new(end, start);
-            let drained = kind_before == Kind::Sync && launched <= start_before;
-            let [every, emptied] = &mut out;
-            for list in [every.as_mut(), emptied.as_mut().filter(|_| drained)]
-                .into_iter()
-                .flatten()
-            {
-                list[slots[n]].push(gap);
-            }
-        }
-        if last.is_none() || stop >= end {
-            last = Some((stop, kind, start));
-        }
-        if kind == Kind::Launch {
-            launched = launched.max(start);
-        }
-    });
-    out.map(|list| list.into_iter().flatten().filter_map(Gaps::into_lane).collect())
-}
-
-/// Gaps that a call of one thread ended.
-struct Gaps {
-    lane: Lane,
-    least: i64,
-    /// The longest one, while all are too short.
-    short: Option<Interval>,
-}
-
-impl Gaps {
-    fn new(thread: ThreadIdx, least: i64) -> Self {
-        Self {
-            lane: Lane::new(thread, nameless()),
-            least,
-            short: None,
-        }
-    }
-
-    fn push(&mut self, gap: Interval) {
-        let len = gap.len();
-        if len >= self.least {
-            self.lane.start.push(gap.start);
-            self.lane.dur.push(len);
-        } else if self.short.is_none_or(|s| s.len() < len) {
-            self.short = Some(gap);
-        }
-    }
-
-    fn into_lane(mut self) -> Option<Lane> {
-        if let Some(gap) = self.short.filter(|_| self.lane.is_empty()) {
-            self.lane.start.push(gap.start);
-            self.lane.dur.push(gap.len());
-        }
-        Some(self.lane).filter(|l| !l.is_empty())
-    }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Launch,
-    Sync,
-    Other,
-}
-
-impl Kind {
-    fn of(op: Op) -> Self {
-        if op.is("launch") {
-            Self::Launch
-        } else if op.is("sync") {
-            Self::Sync
-        } else {
-            Self::Other
-        }
     }
 }
 
@@ -535,11 +392,9 @@ pub(super) fn since_sync(trace: &Trace) -> FxHashMap<(ThreadIdx, Op), Vec<u32>> 
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
-    use crate::lang::hir::{CmpOp, Value};
     use crate::trace::{Node, NodeIdx, Process, Rows, Thread};
-    use crate::unit::Num;
 
     #[test]
     fn a_slump_needs_a_normal_and_three_seconds() {
@@ -554,7 +409,7 @@ mod tests {
     }
 
     /// A process of three threads with random calls, some nested, some first uses.
-    fn scene(seed: u64, calls: u64) -> Trace {
+    pub(in crate::eval) fn scene(seed: u64, calls: u64) -> Trace {
         let mut state = seed;
         let mut draw = |n: u64| {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
@@ -617,7 +472,7 @@ mod tests {
         trace
     }
 
-    fn calls_of(source: Source, ops: Vec<Op>, first_use: Option<bool>) -> Selector {
+    pub(in crate::eval) fn calls_of(source: Source, ops: Vec<Op>, first_use: Option<bool>) -> Selector {
         let flag = Filter::Flag(Field::FirstUse);
         Selector {
             source,
@@ -627,92 +482,6 @@ mod tests {
                 .into_iter()
                 .collect(),
         }
-    }
-
-    /// (thread, gap) as defined, from all calls in one list.
-    fn gaps_simply(trace: &Trace, sel: &Selector, drained: bool) -> Vec<(ThreadIdx, Interval)> {
-        let mut all: Vec<(i64, i64, ThreadIdx, Kind)> = Vec::new();
-        for (lane, keep) in calls(trace, ProcIdx(0), sel) {
-            for i in (0..lane.len()).filter(|&i| keep.takes(lane, i)) {
-                let when = lane.interval(i);
-                all.push((when.start, when.end, lane.thread, Kind::of(lane.op)));
-            }
-        }
-        all.sort_by_key(|c| c.0);
-        let mut out = Vec::new();
-        for (n, &(start, _, thread, _)) in all.iter().enumerate().skip(1) {
-            let before = &all[..n];
-            let end = before.iter().map(|c| c.1).max().unwrap();
-            let last = before.iter().rfind(|c| c.1 == end).unwrap();
-            let launched = before.iter().filter(|c| c.3 == Kind::Launch).map(|c| c.0).max();
-            let emptied = last.3 == Kind::Sync && launched.is_none_or(|l| l <= last.0);
-            if start > end && (emptied || !drained) {
-                out.push((thread, Interval::new(end, start)));
-            }
-        }
-        out.sort_unstable();
-        out
-    }
-
-    fn listed(lanes: &[Lane]) -> Vec<(ThreadIdx, Interval)> {
-        let of = |l: &Lane| (0..l.len()).map(|i| (l.thread, l.interval(i))).collect::<Vec<_>>();
-        lanes.iter().flat_map(of).collect()
-    }
-
-    #[test]
-    fn one_pass_finds_the_gaps_of_the_definition() {
-        for seed in 0..60 {
-            let trace = scene(seed, if seed % 2 == 0 { 30 } else { 200 });
-            let mut ops: Vec<Op> = trace.lanes.iter().map(|l| l.op).collect();
-            ops.sort_unstable();
-            ops.dedup();
-            let source = if seed % 3 == 0 { Source::Cuda } else { Source::Gpu };
-            let sel = calls_of(
-                source,
-                ops,
-                [None, Some(true), Some(false)][usize::try_from(seed % 3).unwrap()],
-            );
-            let [every, drained] = gaps(&trace, &sel, [Some(i64::MIN), Some(i64::MIN)]);
-            for (found, drained) in [(every.unwrap(), false), (drained.unwrap(), true)] {
-                let want = gaps_simply(&trace, &sel, drained);
-                assert_eq!(listed(&found), want, "seed {seed}, drained {drained}");
-                // Long ones are all there, and nobody who has a gap is left out.
-                let least = SEC / 100;
-                let wanted = if drained {
-                    [None, Some(least)]
-                } else {
-                    [Some(least), None]
-                };
-                let long = gaps(&trace, &sel, wanted).into_iter().flatten().next().unwrap();
-                let is_long = |g: &(ThreadIdx, Interval)| g.1.len() >= least;
-                let keep = |all: &[(ThreadIdx, Interval)]| all.iter().copied().filter(is_long).collect::<Vec<_>>();
-                assert_eq!(keep(&listed(&long)), keep(&want));
-                let whose = |lanes: &[Lane]| lanes.iter().map(|l| l.thread).collect::<Vec<_>>();
-                assert_eq!(whose(&long), whose(&found));
-            }
-        }
-    }
-
-    #[test]
-    fn shorter_gaps_than_the_rules_ask_for_can_still_be_had() {
-        let trace = scene(5, 200);
-        let sel = calls_of(Source::Gpu, Op::family(Source::Gpu, "launch"), None);
-        let base = Base::Gap(Box::new(sel.clone()));
-        let long = Filter::Cmp(
-            Value::Field(Field::Duration),
-            CmpOp::Ge,
-            Value::Num(Num::int((SEC / 100).into())),
-        );
-        let asked = Selector {
-            source: Source::Gpu,
-            base: base.clone(),
-            filters: vec![long],
-        };
-        let derived = all(&trace, &[asked]);
-        let lanes = &derived[&(Source::Gpu, base.clone())];
-        let want = gaps_simply(&trace, &sel, false);
-        assert!(listed(lanes.at_least(&trace, &base, SEC / 100)).len() < want.len());
-        assert_eq!(listed(lanes.at_least(&trace, &base, i64::MIN)), want);
     }
 
     #[test]

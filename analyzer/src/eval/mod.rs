@@ -9,6 +9,7 @@ mod cond;
 pub mod cost;
 mod derive;
 mod draw;
+mod gaps;
 pub mod harness;
 mod join;
 mod key;

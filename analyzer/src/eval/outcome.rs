@@ -197,23 +197,18 @@ impl<'t> Engine<'t> {
         // Without filters: a key whose events all fail them is judged too, and found quiet.
         let mut ids = Vec::new();
         walk::cond_metrics(&rule.cond, &mut ids);
-        for id in ids {
-            let m = &self.program.metrics[id.0 as usize];
-            if let Some(sel) = selector_of(m).filter(|_| m.key == rule.key) {
-                // A count of zero is a number too: filters on events do not decide whom to judge.
-                let sel = whom(sel);
-                keys.extend(self.keys(&sel, &m.key));
-                keys.extend(self.counted_keys(&sel, &m.key));
-            }
-        }
-        let mut sels = Vec::new();
-        walk::cond_selectors(&rule.cond, &mut sels);
-        for sel in sels {
-            let k = keys_of(&rule.key, &sel);
-            if k == rule.key {
-                let sel = whom(&sel);
-                keys.extend(self.keys(&sel, &k));
-                keys.extend(self.counted_keys(&sel, &k));
+        let metrics = ids.iter().map(|id| &self.program.metrics[id.0 as usize]);
+        let measured = metrics.filter(|m| m.key == rule.key).filter_map(selector_of);
+        let mut named = Vec::new();
+        walk::cond_selectors(&rule.cond, &mut named);
+        named.retain(|sel| keys_of(&rule.key, sel) == rule.key);
+        // A count of zero is a number too: filters on events do not decide whom to judge.
+        let sels: Vec<Selector> = measured.chain(&named).map(whom).collect();
+        for (n, sel) in sels.iter().enumerate() {
+            let mut others = sels.iter().enumerate().filter(|(k, _)| *k != n);
+            if !sels[..n].contains(sel) && !others.any(|(_, other)| speaks_for(other, sel, &rule.key)) {
+                keys.extend(self.keys(sel, &rule.key));
+                keys.extend(self.counted_keys(sel, &rule.key));
             }
         }
         keys.sort_unstable();
@@ -1031,6 +1026,17 @@ impl<'t> Engine<'t> {
             }
         }
     }
+}
+
+/// Whether whoever has gaps of one selection has calls of the other: then gaps need not be looked for.
+fn speaks_for(calls: &Selector, gaps: &Selector, key: &[Key]) -> bool {
+    let (Base::Ops(all), Base::Gap(of) | Base::DrainedGap(of)) = (&calls.base, &gaps.base) else {
+        return false;
+    };
+    let Base::Ops(some) = &of.base else { return false };
+    let whose = key::by_event(key).next().is_none() && !key.contains(&Key::Op);
+    let same = calls.filters.is_empty() && (calls.source == of.source || calls.source != Source::Gpu);
+    whose && same && some.iter().all(|op| all.contains(op))
 }
 
 /// Why a finding is shown that used to be excepted.

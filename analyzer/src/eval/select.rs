@@ -7,6 +7,7 @@ use rayon::prelude::*;
 use regex::Regex;
 use rustc_hash::FxHashMap;
 
+use super::derive::Lanes;
 use super::key::{self, KeyVal, Keying};
 use super::logic::{Lack, Reason};
 use super::sift::{Test, every, largest, sift};
@@ -254,17 +255,15 @@ impl<'t> Engine<'t> {
                 .filter(|l| ops.binary_search(&l.op).is_ok())
                 .collect(),
             Base::State(State::OffCpu) => self.trace.lanes.iter().filter(|l| l.op.is("off_cpu")).collect(),
-            _ => self.derived(sel).iter().collect(),
+            _ => {
+                let derived = self.derived(sel);
+                derived.map_or_else(Vec::new, |d| d.at_least(self.trace, length(sel)))
+            }
         }
     }
 
-    /// Lanes that hold every derived interval that the selector can mean.
-    fn derived(&self, sel: &Selector) -> &'t [Lane] {
-        let length = least_duration(&sel.filters).unwrap_or(i64::MIN);
-        self.prepared
-            .derived
-            .get(&(sel.source, sel.base.clone()))
-            .map_or(&[], |lanes| lanes.at_least(self.trace, &sel.base, length))
+    fn derived(&self, sel: &Selector) -> Option<&'t Lanes> {
+        self.prepared.derived.get(&(sel.source, sel.base.clone()))
     }
 
     /// Lanes of a selector that belong to one thread.
@@ -277,9 +276,8 @@ impl<'t> Engine<'t> {
             Base::Ops(ops) => stored(&|op| ops.binary_search(&op).is_ok()),
             Base::State(State::OffCpu) => stored(&|op| op.is("off_cpu")),
             _ => {
-                let lanes = self.derived(sel);
-                let from = lanes.partition_point(|l| l.thread < thread);
-                lanes[from..].iter().take_while(|l| l.thread == thread).collect()
+                let derived = self.derived(sel);
+                derived.map_or_else(Vec::new, |d| d.of_thread(self.trace, thread, length(sel)))
             }
         }
     }
@@ -321,7 +319,7 @@ impl<'t> Engine<'t> {
     /// Keys of the groups of a selector that looks at no single event (see [`whom`]).
     pub(super) fn keys(&self, sel: &Selector, key: &[Key]) -> Vec<KeyVal> {
         let gaps = match &sel.base {
-            Base::Gap(_) | Base::DrainedGap(_) => self.prepared.derived.get(&(sel.source, sel.base.clone())),
+            Base::Gap(_) | Base::DrainedGap(_) => self.derived(sel),
             _ => None,
         };
         let keying = Keying::new(key);
@@ -333,7 +331,7 @@ impl<'t> Engine<'t> {
             let idx = self.pass(sel, lane, &Thresholds::default(), None);
             idx.is_none_or(|idx| !idx.is_empty())
         };
-        let lanes = gaps.of_all_threads().iter().filter(any);
+        let lanes = gaps.at_least(self.trace, i64::MAX).into_iter().filter(any);
         lanes.map(|l| keying.of_lane(&self.names, self.trace, l)).collect()
     }
 
@@ -1239,6 +1237,11 @@ fn simple(f: &Filter) -> bool {
         Filter::Not(inner) => **inner == Filter::Flag(Field::FirstUse),
         _ => false,
     }
+}
+
+/// No interval of the selector is shorter.
+fn length(sel: &Selector) -> i64 {
+    least_duration(&sel.filters).unwrap_or(i64::MIN)
 }
 
 /// The least duration that the filters ask for, where it is a constant.
