@@ -78,6 +78,9 @@ struct Prepared {
 /// Selections by selector and key.
 type Cache<'t> = FxHashMap<(Selector, Vec<Key>), Groups<'t>>;
 
+/// Events by selector and key, and whose of them.
+type Whom = (Selector, Vec<Key>, KeyVal);
+
 /// An expression over windows, what its values are compared with, and for whom.
 type Sought = (Value, CmpOp, Num, KeyVal);
 
@@ -103,7 +106,7 @@ struct Engine<'t> {
     /// Where segments hold, by segment and key.
     places: Mutex<segment::Places>,
     /// What durations are usual, by selection and key.
-    usual: Mutex<FxHashMap<(Selector, Vec<Key>, KeyVal), i64>>,
+    usual: Mutex<FxHashMap<Whom, i64>>,
     /// Metrics that are found in one go, by metric.
     mates: Vec<Vec<MetricId>>,
     /// Metrics of keys, as far as somebody asked.
