@@ -421,3 +421,25 @@ fn lazy_loads_copies_and_synchronisations_are_counted_right() {
     assert_eq!((&found["severity"], &found["impact_ns"]), (&"info".into(), &0.into()));
     assert_eq!(found["evidence"][0]["value"], 6 * 9_000);
 }
+
+#[test]
+fn pages_that_are_only_counted_are_not_zero() {
+    let rules = folder().join("pages.rules");
+    std::fs::write(
+        &rules,
+        "when mem.page_alloc.count > 1 per pid => PAGES { severity low }",
+    )
+    .unwrap();
+    let output = ingero()
+        .args(["analyze", "--quiet", "--format", "json", "--rules"])
+        .arg(&rules)
+        .arg(file(folder(), "hol-blocking"))
+        .output()
+        .unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let counted = int(
+        &open("hol-blocking"),
+        "SELECT sum(count) FROM event_aggregates WHERE source = 3 AND op = 3",
+    );
+    assert_eq!(the(&report, "PAGES")["evidence"][0]["value"], counted);
+}

@@ -965,7 +965,7 @@ impl<'t> Engine<'t> {
                 format!("{lost} {} events were lost", op.def().source.name()),
             ));
         }
-        if node.stored == Stored::Everything {
+        if node.stored == Stored::Everything && !coverage::only_counted(op) {
             out.whole_known = false;
             return;
         }

@@ -29,6 +29,7 @@ pub fn rows(trace: &Trace, thread: ThreadIdx, op: Op) -> Rows {
         return Rows::Unobserved;
     }
     match &node.stored {
+        Stored::Everything if only_counted(op) => Rows::Windows(Vec::new()),
         Stored::Everything => without_losses(node, op),
         Stored::Thresholds(list) => match list.iter().find(|t| t.0 == op) {
             Some(&(_, least, _)) => Rows::AtLeast(least),
@@ -63,6 +64,11 @@ pub fn counted_of_thread(trace: &Trace, thread: ThreadIdx, op: Op) -> Option<&Co
 fn find(node: &Node, pid: i64, op: Op) -> Option<&Counted> {
     let at = node.counted.binary_search_by_key(&(pid, op), |c| (c.pid, c.op)).ok()?;
     Some(&node.counted[at])
+}
+
+/// Whether our recorder counts this and makes no rows of it, even where it stores everything else.
+pub(crate) fn only_counted(op: Op) -> bool {
+    op.is("page_alloc")
 }
 
 /// Rules 6 and 8 of the recorder: these become rows whatever their length.
