@@ -671,6 +671,7 @@ impl<'t> Engine<'t> {
             } => Some(pattern.0.is_match(text(field)?) != *negated),
             Filter::Flag(Field::Launcher) => Some(process.launcher == Some(lane.thread)),
             Filter::Flag(Field::Frontend) => Some(process.frontend == Some(lane.thread)),
+            Filter::Flag(Field::MainThread) => Some(self.trace.thread(lane.thread).tid == process.pid),
             Filter::Not(inner) => self.lane_wide(inner, lane).map(|b| !b),
             _ => None,
         }
@@ -753,6 +754,7 @@ impl<'t> Engine<'t> {
                 let frontend = self.trace.process(thread.process).frontend;
                 Identity::Number((frontend == Some(lane.thread)).into())
             }
+            Field::MainThread => Identity::Number((thread.tid == self.trace.process(thread.process).pid).into()),
             _ => match self.field(lane, i, field) {
                 Some(v) => Identity::Number(v),
                 None => Identity::Name(name?),
@@ -1145,6 +1147,7 @@ pub(super) fn whom(sel: &Selector) -> Selector {
                     | Field::Op
                     | Field::Launcher
                     | Field::Frontend
+                    | Field::MainThread
             )
         };
         match f {
@@ -1170,7 +1173,8 @@ fn pins_thread(sel: &Selector) -> bool {
     sel.filters.iter().any(|f| {
         matches!(
             f,
-            Filter::Flag(Field::Launcher | Field::Frontend) | Filter::Cmp(Value::Field(Field::Tid), CmpOp::Eq, _)
+            Filter::Flag(Field::Launcher | Field::Frontend | Field::MainThread)
+                | Filter::Cmp(Value::Field(Field::Tid), CmpOp::Eq, _)
         )
     })
 }

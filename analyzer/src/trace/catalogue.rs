@@ -1137,6 +1137,8 @@ pub enum Field {
     /// The thread that sends most over the network in a process without GPU calls that has one with
     /// them in its tree.
     Frontend,
+    /// The first thread of its process: it ends with it.
+    MainThread,
     /// Whose thread ran on the CPU during a run-queue wait.
     Preemptor,
     /// Prompt length.
@@ -1240,6 +1242,12 @@ pub const FIELDS: &[FieldDef] = &[
         "the thread that sends most over the network in a process that makes no GPU calls, where another process of its tree does",
     ),
     fd(
+        Field::MainThread,
+        "main_thread",
+        FieldType::Flag,
+        "the first thread of its process, whose exit is that of the process",
+    ),
+    fd(
         Field::Preemptor,
         "preemptor",
         FieldType::Enum(PREEMPTORS),
@@ -1320,7 +1328,7 @@ impl Field {
     pub fn on(self, source: Source) -> bool {
         use Field as F;
         match self {
-            F::Pid | F::Tid | F::Process | F::Thread | F::Op | F::Duration => {
+            F::Pid | F::Tid | F::Process | F::Thread | F::Op | F::Duration | F::MainThread => {
                 !matches!(source, Source::System | Source::Trace)
             }
             F::Bytes | F::SizeClass => {

@@ -132,6 +132,7 @@ impl Selection {
                     | Field::Thread
                     | Field::Duration
                     | Field::Launcher
+                    | Field::MainThread
                     | Field::InRequest
             ),
         }

@@ -146,7 +146,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         twins: &[Twin {
             name: "no-limit",
             about: "waits as long, and no limit bites",
-            may: &[],
+            may: &["AFFINITY_CONFINED"],
             plant: |x| limited(x, ms(40), 0),
         }],
     },
@@ -237,6 +237,22 @@ pub(super) const ENTRIES: &[Entry] = &[
             about: "launches as slow, after the polls",
             may: &[],
             plant: |x| polled(x, 26, ms(6), ms(60)),
+        }],
+    },
+    Entry {
+        rule: "AFFINITY_CONFINED",
+        base: Base::Training,
+        swept: "share of the time in which the launching thread waits, on an idle host (10 %)",
+        may: &[],
+        plant: |x, by| limited(x, of_steady(by.of(ms(20))), 0),
+        twins: &[Twin {
+            name: "busy-host",
+            about: "waits as long, on a host whose CPUs are busy",
+            may: &[],
+            plant: |x| {
+                x.host_was(|h| h.cpu = (70, 90));
+                limited(x, of_steady(ms(24)), 0);
+            },
         }],
     },
 ];
