@@ -12,10 +12,22 @@ use crate::{ingero, stdout};
 
 /// Rules without a case, and why.
 const EXCEPTIONS: &[(&str, &str)] = &[
-    ("HOST_MEM_CREEP", "needs a quarter of an hour; its in-file tests have it"),
-    ("WORKER_RESPAWN", "workers of a scene cannot be started anew; only its in-file tests"),
-    ("SERVER_OVERLOAD", "no scene with a queue of requests; only its in-file tests"),
-    ("ENGINE_DEAD", "no scene whose engine ends before its requests; only its in-file tests"),
+    (
+        "HOST_MEM_CREEP",
+        "needs a quarter of an hour; its in-file tests have it",
+    ),
+    (
+        "WORKER_RESPAWN",
+        "workers of a scene cannot be started anew; only its in-file tests",
+    ),
+    (
+        "SERVER_OVERLOAD",
+        "no scene with a queue of requests; only its in-file tests",
+    ),
+    (
+        "ENGINE_DEAD",
+        "no scene whose engine ends before its requests; only its in-file tests",
+    ),
 ];
 
 /// The score of all cases, as JSON: each trace is written and judged once.

@@ -141,7 +141,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         rule: "CPU_THROTTLED_CGROUP",
         base: Base::Training,
         swept: "share of its waits for a CPU that the limit explains (50 %)",
-        may: &[],
+        may: &["AFFINITY_CONFINED"],
         plant: |x, by| limited(x, ms(40), by.of(ms(20))),
         twins: &[Twin {
             name: "no-limit",
