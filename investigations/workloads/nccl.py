@@ -283,7 +283,7 @@ def main():
         begin = time.monotonic_ns()
         if a.name == "mismatch":
             note = "1025 elements, the others 262144" if last else "262144 elements, the last rank 1025"
-            log.truth("cause", begin, begin, note, rank=a.rank, rule="NCCL_MISMATCH")
+            log.truth("cause", begin, begin + TIMEOUT_S * 10**9, note, rank=a.rank, rule="NCCL_MISMATCH")
             try:
                 job.mismatch()
             except Exception as e:  # the job's time-out, in whatever form this version throws it

@@ -282,10 +282,12 @@ impl Finder<'_> {
             let starts: Vec<i64> = calls.iter().map(|c| c.when.start).collect();
             for (i, call) in calls.iter().enumerate() {
                 let own = starts[i];
+                // Who was late before is late with all that follows at once: that is no new lateness.
+                let before = members[i].calls.range(..n).next_back().map_or(i64::MIN, |(_, c)| c.when.end);
                 let mut others: Vec<i64> = starts.iter().enumerate().filter(|o| o.0 != i).map(|o| *o.1).collect();
                 others.sort_unstable();
                 let half = others[(others.len() - 1) / 2];
-                entries.push((*call, Interval::new(half.min(own), own)));
+                entries.push((*call, Interval::new(half.max(before).min(own), own)));
             }
             let sure = |i: usize| (0..starts.len()).all(|j| i == j || starts[i] - starts[j] > 2 * apart[i][j]);
             let here = &entries[entries.len() - starts.len()..];
