@@ -283,7 +283,11 @@ impl Finder<'_> {
             for (i, call) in calls.iter().enumerate() {
                 let own = starts[i];
                 // Who was late before is late with all that follows at once: that is no new lateness.
-                let before = members[i].calls.range(..n).next_back().map_or(i64::MIN, |(_, c)| c.when.end);
+                let before = members[i]
+                    .calls
+                    .range(..n)
+                    .next_back()
+                    .map_or(i64::MIN, |(_, c)| c.when.end);
                 let mut others: Vec<i64> = starts.iter().enumerate().filter(|o| o.0 != i).map(|o| *o.1).collect();
                 others.sort_unstable();
                 let half = others[(others.len() - 1) / 2];
