@@ -1,10 +1,10 @@
 //! The labelled corpus: for each rule traces in which it must speak and twins in which it must not, and
 //! healthy traces in which nothing may be named.
 //!
-//! A case is a line of a table: an ordinary workload ([`scene::Base`]), what is planted into it out of named
+//! A case is a line of a table: an ordinary workload (`scene::Base`), what is planted into it out of named
 //! building blocks (`blocks`), and the quantity that decides, which is played at 0.8, 1.0 and 1.2 times the
 //! threshold of the rule. The tables lie in one file per rule pack; `controls` holds the healthy traces. What
-//! is true in a trace is written into the trace, by [`play`] alone, so that no case can say one thing and
+//! is true in a trace is written into the trace, by `play` alone, so that no case can say one thing and
 //! be labelled with another.
 
 mod blocks;
