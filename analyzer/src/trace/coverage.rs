@@ -18,6 +18,8 @@ pub fn rows(trace: &Trace, thread: ThreadIdx, op: Op) -> Rows {
         return match d.name {
             "child_working" => children(trace, t.process),
             AWAKE if !node.run_state => Rows::Unobserved,
+            // A sleep that was left out for being short would have ended a stretch.
+            AWAKE if matches!(t.sched, Rows::AtLeast(_)) => Rows::Windows(Vec::new()),
             AWAKE => t.sched.clone(),
             _ => derived(node, op),
         };

@@ -43,10 +43,36 @@ pub(crate) fn long(stints: &Lane, known: &Rows) -> Vec<Interval> {
     let mut all = within(Some(stints), (*first, stints.interval(last).end));
     all.retain(|w| {
         let sure = match known {
+            Rows::Complete => true,
             Rows::Windows(list) => list.iter().any(|k| k.start <= w.start && w.end <= k.end),
-            _ => true,
+            // Of sleeps that were too short to be stored nothing is left but the time between others.
+            Rows::AtLeast(_) | Rows::Unobserved => false,
         };
         sure && w.len() >= SHORTEST
     });
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trace::catalogue::Op;
+    use crate::trace::model::ThreadIdx;
+
+    #[test]
+    fn a_stretch_is_claimed_only_where_every_sleep_is_known() {
+        let mut lane = Lane::new(ThreadIdx(0), Op(0));
+        for (start, end) in [(0, 5), (30, 35), (41, 50)] {
+            lane.start.push(start * MS);
+            lane.dur.push((end - start) * MS);
+            lane.runnable.push(UNKNOWN_TIME);
+            lane.uninterruptible.push(false);
+        }
+        let stretch = Interval::new(5 * MS, 30 * MS);
+        assert_eq!(long(&lane, &Rows::Complete), [stretch]);
+        assert_eq!(long(&lane, &Rows::Windows(vec![Interval::new(0, 30 * MS)])), [stretch]);
+        assert_eq!(long(&lane, &Rows::Windows(vec![Interval::new(6 * MS, 99 * MS)])), []);
+        assert_eq!(long(&lane, &Rows::AtLeast(MS)), []);
+        assert_eq!(long(&lane, &Rows::Unobserved), []);
+    }
 }
