@@ -2,6 +2,8 @@
 
 mod busy;
 mod covered;
+#[cfg(test)]
+mod drawn;
 mod moving;
 mod peak;
 mod peer;

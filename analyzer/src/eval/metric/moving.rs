@@ -229,49 +229,15 @@ impl Tally {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
+    use super::super::drawn;
     use super::*;
-    use crate::eval::key::KeyVal;
-    use crate::trace::catalogue::Op;
-    use crate::trace::{NodeIdx, ThreadIdx};
 
     #[test]
     fn windows_that_move_hold_what_lies_in_them() {
-        let mut state = 11u64;
-        let mut draw = |n: u64| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            ((state >> 33) % n).cast_signed()
-        };
+        let mut draw = drawn::source(11);
         for round in 0..300 {
-            let lanes: Vec<Lane> = (0..=round % 3)
-                .map(|t| {
-                    let mut lane = Lane::new(ThreadIdx(t), Op(0));
-                    lane.start = (0..draw(40)).map(|_| draw(200)).collect();
-                    lane.start.sort_unstable();
-                    lane.dur = lane.start.iter().map(|_| draw(12)).collect();
-                    lane
-                })
-                .collect();
-            let odd = |lane: &Lane| -> Arc<[u32]> { (0..).take(lane.len()).filter(|i| i % 2 == 1).collect() };
-            let parts: Vec<Part<'_>> = lanes
-                .iter()
-                .map(|lane| Part {
-                    lane,
-                    idx: (draw(2) == 0).then(|| odd(lane)),
-                })
-                .collect();
-            let events: Vec<(i64, i64)> = parts
-                .iter()
-                .flat_map(|p| p.iter().map(|i| (p.lane.start[i], p.lane.dur[i])))
-                .collect();
-            let group = Group {
-                key: KeyVal::of_node(NodeIdx(0)),
-                parts,
-                maybe: Vec::new(),
-                doubt: None,
-                uncertain: None,
-            };
+            let lanes = drawn::lanes(&mut draw, round % 3 + 1, 40, 200, 12);
+            let (group, events) = drawn::group(&mut draw, &lanes);
             let (len, every) = (1 + draw(60), 1 + draw(30));
             let windows: Vec<Interval> = (0..12).map(|k| Interval::new(k * every, k * every + len)).collect();
             let min_count = draw(4).cast_unsigned();

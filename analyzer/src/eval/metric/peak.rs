@@ -224,9 +224,8 @@ impl<'t> Series<'t> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::drawn;
     use super::*;
-    use crate::trace::catalogue::Op;
-    use crate::trace::{Lane, NodeIdx, ThreadIdx};
 
     #[test]
     fn the_least_that_passes() {
@@ -248,40 +247,10 @@ mod tests {
     }
     #[test]
     fn sums_of_windows_are_what_lies_in_them() {
-        let mut state = 7u64;
-        let mut draw = |n: u64| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            ((state >> 33) % n).cast_signed()
-        };
+        let mut draw = drawn::source(7);
         for round in 0..100 {
-            let lanes: Vec<Lane> = (0..=round % 3)
-                .map(|t| {
-                    let mut lane = Lane::new(ThreadIdx(t), Op(0));
-                    lane.start = (0..draw(30)).map(|_| draw(100)).collect();
-                    lane.start.sort_unstable();
-                    lane.dur = lane.start.iter().map(|_| draw(9)).collect();
-                    lane
-                })
-                .collect();
-            let odd = |lane: &Lane| -> Arc<[u32]> { (0..).take(lane.len()).filter(|i| i % 2 == 1).collect() };
-            let parts: Vec<Part<'_>> = lanes
-                .iter()
-                .map(|lane| Part {
-                    lane,
-                    idx: (draw(2) == 0).then(|| odd(lane)),
-                })
-                .collect();
-            let events: Vec<(i64, i64)> = parts
-                .iter()
-                .flat_map(|p| p.iter().map(|i| (p.lane.start[i], p.lane.dur[i])))
-                .collect();
-            let group = Group {
-                key: KeyVal::of_node(NodeIdx(0)),
-                parts,
-                maybe: Vec::new(),
-                doubt: None,
-                uncertain: None,
-            };
+            let lanes = drawn::lanes(&mut draw, round % 3 + 1, 30, 100, 9);
+            let (group, events) = drawn::group(&mut draw, &lanes);
             for weight in [Weight::One, Weight::Duration, Weight::Bytes] {
                 let series = Series::of(&group, weight);
                 let want = |from: i64, to: i64| -> i128 {
